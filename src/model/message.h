@@ -1,0 +1,347 @@
+/* Everything that nodes and clients say to each other, as plain structs. wire/ turns them to bytes and back;
+ * nobody else knows how they look on the wire.
+ *
+ * Ownership: `struct bytes` and `const char *` are borrowed: from the receive buffer or arena for an arriving
+ * message (valid during the step), from the sender's arena for a leaving one. Each row and blob owns one
+ * reference; message_release drops them. */
+#ifndef MODEL_MESSAGE_H
+#define MODEL_MESSAGE_H
+
+#include "model/addr.h"
+#include "model/clock.h"
+#include "model/row.h"
+
+#define PROTOCOL_VERSION 1u
+
+enum message_type {
+    MSG_NONE = 0,
+    /* Opening a connection (TCP). */
+    MSG_HELLO = 1,   /* dialler: who I am */
+    MSG_WELCOME = 2, /* answer: who I am, what time it is */
+    MSG_REFUSED =
+        3, /* answer to anything that is refused as a whole, by name; the connection is closed after it */
+    /* The ring. */
+    MSG_RING_GET = 4, /* send me your ring */
+    MSG_RING = 5,     /* answer to RING_GET, or pushed to who is behind */
+    MSG_FOUND = 6,    /* between founders while no ring is there (DESIGN section 4) */
+    /* A client's requests. */
+    MSG_REQUEST = 10,
+    MSG_RESPONSE = 11,
+    MSG_SCAN = 12,
+    MSG_SCAN_PAGE = 13,
+    MSG_STATUS_GET = 14,
+    MSG_STATUS = 15,
+    MSG_STATS_GET = 16,
+    MSG_STATS = 17,
+    MSG_FAULT = 18, /* to a node started with --lab; handled in the shell */
+    MSG_FAULT_REPLY = 19,
+    /* Between coordinator and replica. */
+    MSG_WRITE = 30,
+    MSG_WRITE_ACK = 31,
+    MSG_READ = 32,
+    MSG_READ_REPLY = 33,
+    MSG_RANGE = 34, /* one page of this node's own rows */
+    MSG_RANGE_PAGE = 35,
+    /* Membership: the first four are datagrams, the push-pull travels over TCP. */
+    MSG_PING = 50,
+    MSG_PING_REQ = 51,
+    MSG_ACK = 52,
+    MSG_NACK = 53,
+    MSG_SYNC = 54,
+    MSG_SYNC_REPLY = 55,
+};
+
+/* Who is at the other end of a connection. */
+enum role { ROLE_CLIENT = 0, ROLE_MEMBER = 1 };
+
+struct msg_hello {
+    uint8_t role;
+    const char *cluster; /* its name; the hash of it and of Q is in every header */
+    const char *name;    /* of the node; "" for a client */
+    uint32_t member_id;  /* 0: not (yet) a member */
+    uint64_t store_id;
+    uint64_t generation;
+    struct addr addr; /* where the sender listens; port 0 for a client */
+};
+
+struct msg_welcome {
+    const char *cluster;
+    const char *name;
+    uint32_t member_id;
+    uint64_t store_id;
+    uint64_t generation;
+    uint64_t wall_ms; /* the node's wall clock: what a client carries forward (DESIGN section 3) */
+    uint64_t ring_hash;
+    uint32_t value_max_bytes;
+};
+
+struct msg_refused {
+    int32_t status;   /* KV_E_WRONG_CLUSTER, KV_E_VERSION, KV_E_DUPLICATE_ID, KV_E_OVERLOADED, ... */
+    const char *text; /* one sentence for a person */
+};
+
+struct msg_ring {
+    struct blob *value; /* ring_value encoding; NULL: none yet */
+};
+
+/* A founder's word: what it is, and the value it has accepted. */
+struct msg_found {
+    const char *name;
+    uint64_t store_id;
+    uint64_t initial_hash;  /* of the --initial list, Q, N and the cluster's name: must agree */
+    uint64_t accepted_hash; /* ring_value_hash of the accepted epoch 1; 0: none yet */
+    uint8_t wants_reply;
+};
+
+enum op { OP_GET = 1, OP_PUT = 2, OP_STAMP = 3 /* the newest stamp only: first round of a strict put */ };
+
+enum request_flag {
+    REQ_STRICT = 1 << 0,  /* only homes count */
+    REQ_EXPLAIN = 1 << 1, /* tell the story */
+    REQ_LOCAL = 1 << 2,   /* this node's own copy, nobody else asked (get) */
+};
+
+/* A delete is a put of a tombstone row. r, w: 0 means a majority of N. */
+struct msg_request {
+    uint8_t op;
+    uint8_t flags;
+    uint8_t r;
+    uint8_t w;
+    uint32_t timeout_us; /* what is left of the client's deadline */
+    struct bytes key;
+    struct row row; /* put: with the client's stamp */
+};
+
+enum trace_kind {
+    TRACE_ASK = 1,    /* a replica was asked */
+    TRACE_ANSWER,     /* and answered: stamp, status */
+    TRACE_HEDGE,      /* another was asked because one is slow */
+    TRACE_HINT,       /* asked as a fallback, with a hint for `other` */
+    TRACE_WRITE_BACK, /* the newest row is sent to who had an older one */
+    TRACE_SKIP,       /* not asked: cannot be reached */
+    TRACE_DECIDE,     /* the answer was there */
+};
+
+struct trace_line {
+    uint32_t at_us; /* since the request came in */
+    uint8_t kind;
+    uint32_t member;
+    uint32_t other;
+    int32_t status;
+    struct stamp stamp;
+};
+
+/* Always with numbers (DESIGN section 6). */
+struct msg_response {
+    int32_t status;
+    uint8_t asked;
+    uint8_t acked;
+    uint8_t needed;
+    uint8_t hinted;
+    uint8_t reachable; /* replicas that could have been asked, for `unavailable` */
+    uint8_t proven;    /* not_found: absence is proven, not only likely */
+    uint32_t coordinator;
+    uint32_t us;    /* spent in the coordinator */
+    struct row row; /* get: the live row; stamp: the newest stamp, no payload */
+    uint8_t trace_count;
+    const struct trace_line *trace;
+};
+
+/* Where a scan is: behind this key in token order. token 0 and no key: the beginning. */
+struct cursor {
+    uint64_t token;
+    struct bytes key;
+};
+
+struct msg_scan {
+    struct cursor after;
+    struct bytes prefix;
+    uint32_t limit;          /* rows to return at most; 0: SCAN_PAGE_MAX */
+    uint8_t strict_complete; /* refuse (unavailable) unless every partition is covered by N-W+1 homes */
+    uint32_t timeout_us;
+};
+
+struct scan_entry {
+    struct bytes key;
+    struct row row; /* header only, except in dumps; payload NULL in scan pages */
+};
+
+struct msg_scan_page {
+    int32_t status;
+    uint8_t done;     /* nothing behind `next` */
+    uint8_t complete; /* enough homes of every partition answered */
+    struct cursor next;
+    uint32_t count;
+    const struct scan_entry *entries;
+};
+
+enum member_state { MEMBER_ALIVE = 0, MEMBER_SUSPECT = 1, MEMBER_DEAD = 2, MEMBER_LEFT = 3 };
+
+struct status_member {
+    uint32_t id;
+    const char *name;
+    const char *zone;
+    struct addr addr;
+    uint8_t state;
+    uint8_t in_ring; /* 0: known but no member of the ring (a newcomer) */
+    uint64_t generation;
+    uint32_t incarnation;
+    uint32_t partitions;
+    uint32_t rtt_us; /* 0: unknown */
+};
+
+struct msg_status {
+    const char *cluster;
+    uint32_t seen_by;
+    const char *seen_by_name;
+    uint64_t ring_hash;
+    uint32_t count;
+    const struct status_member *members;
+};
+
+struct stat {
+    const char *name; /* "ops_get_ok": unit at the end where it has one */
+    uint64_t value;
+};
+
+struct msg_stats {
+    uint32_t count;
+    const struct stat *stats;
+};
+
+/* One order to the fault hook of a node (uv/fault.h). */
+struct msg_fault {
+    uint8_t kind;  /* enum fault_kind of uv/fault.h */
+    uint32_t from; /* member id; 0: any */
+    uint32_t to;
+    uint32_t percent; /* drop, duplicate: how often */
+    uint32_t amount;  /* delay in ms, skew in ms + 2^31, ... */
+};
+
+struct msg_fault_reply {
+    int32_t status;
+    uint32_t count;
+    const struct msg_fault *rules; /* those in force */
+};
+
+/* A row on its way to a replica. `began_hlc`: when its request began or its content was read; older than
+ * ROW_AGE_MAX_MS is refused (purge relies on it). `hints`: members this row is also kept for, as a note. */
+struct msg_write {
+    struct bytes key;
+    struct row row;
+    uint64_t began_hlc;
+    uint8_t flags; /* enum write_flag */
+    uint8_t hint_count;
+    uint32_t hints[REPLICAS_MAX];
+};
+
+enum write_flag {
+    WRITE_HANDOFF = 1 << 0, /* a hint coming home; not a client's request */
+    WRITE_BACK = 1 << 1,    /* read repair */
+};
+
+struct msg_write_ack {
+    int32_t status;
+    uint64_t sequence; /* the store's durable sequence (DESIGN section 7, restored backups) */
+};
+
+struct msg_read {
+    struct bytes key;
+    uint8_t stamp_only; /* leave the payload out */
+};
+
+struct msg_read_reply {
+    int32_t status; /* KV_OK, also for an absent row */
+    struct row row;
+};
+
+struct msg_range {
+    struct cursor after;
+    struct bytes prefix;
+    uint32_t limit; /* rows read at most */
+};
+
+struct msg_range_page {
+    int32_t status;
+    uint8_t done;
+    struct cursor next; /* everything up to here has been looked at */
+    uint32_t count;
+    const struct scan_entry *entries;
+};
+
+/* What one member believes of another. (generation, incarnation, state) order it: SWIM section 4.2, with the
+ * generation in front so that a restarted process needs no memory of its incarnations. */
+struct gossip {
+    uint32_t member;
+    uint64_t generation;
+    uint32_t incarnation;
+    uint8_t state; /* enum member_state */
+    uint32_t from; /* who suspects (Lifeguard counts independent suspicions) */
+    struct addr addr;
+};
+
+/* PING, PING_REQ, ACK and NACK. `sequence` binds an answer to its probe. */
+struct msg_probe {
+    uint32_t from;
+    uint64_t from_generation;
+    uint32_t target; /* PING, PING_REQ: who is meant; an answer from another id is no answer */
+    uint32_t sequence;
+    struct addr target_addr; /* PING_REQ */
+    uint32_t count;
+    const struct gossip *gossip; /* piggy-backed */
+};
+
+/* Push-pull: the whole table. */
+struct msg_sync {
+    uint32_t from;
+    uint32_t count;
+    const struct gossip *gossip;
+};
+
+struct message {
+    enum message_type type;
+    uint64_t id;         /* request id; an answer carries its request's */
+    uint64_t cluster;    /* hash of cluster name and Q: cluster_hash() */
+    uint64_t ring_epoch; /* the sender's */
+    uint64_t hlc;        /* the sender's clock */
+    uint32_t from;       /* set by the receiver: member id of the peer, 0 for a client */
+    union {
+        struct msg_hello hello;
+        struct msg_welcome welcome;
+        struct msg_refused refused;
+        struct msg_ring ring;
+        struct msg_found found;
+        struct msg_request request;
+        struct msg_response response;
+        struct msg_scan scan;
+        struct msg_scan_page scan_page;
+        struct msg_status status;
+        struct msg_stats stats;
+        struct msg_fault fault;
+        struct msg_fault_reply fault_reply;
+        struct msg_write write;
+        struct msg_write_ack write_ack;
+        struct msg_read read;
+        struct msg_read_reply read_reply;
+        struct msg_range range;
+        struct msg_range_page range_page;
+        struct msg_probe probe;
+        struct msg_sync sync;
+    };
+};
+
+/* Drops the references of rows and blobs; borrowed parts are left alone. */
+void message_release(struct message *m);
+
+/* Bytes of keys and payloads it keeps alive: what counts against INFLIGHT_MAX_BYTES. */
+size_t message_weight(const struct message *m);
+
+/* "WRITE_ACK"; "?" for a number that is no type. */
+const char *message_name(enum message_type type);
+
+/* What every header carries: other clusters' packets are refused by it. */
+uint64_t cluster_hash(const char *cluster, uint32_t partitions);
+
+const char *member_state_name(enum member_state state);
+
+#endif

@@ -1,0 +1,57 @@
+/* Hinted handoff (Dynamo 4.6): rows that this node keeps for members that could not be reached go to them
+ * when they are back. Per member: pages of notes are read from the store, each row is sent as a WRITE with
+ * WRITE_HANDOFF (id ID_HINTS), and when it is acknowledged the note is forgotten, and the row too if this
+ * node is no home of its key.
+ *
+ * Bounded: HINTS_WINDOW rows in flight per member and HINTS_RATE_BYTES a second, so that a node that just
+ * came back is not drowned; all notes together at most HINTS_MAX_BYTES, else hints_room is false and the
+ * write is refused, and then does not count. A page's rows are released as soon as they are sent.
+ *
+ * Counts are upper bounds while notes overwrite each other, and become exact (0) when a pass over a member's
+ * notes finds none left. */
+#ifndef REPAIR_HINTS_H
+#define REPAIR_HINTS_H
+
+#include "model/outbox.h"
+#include "ring/ring.h"
+
+#define HINTS_WINDOW         64u
+#define HINTS_RATE_BYTES     (UINT64_C(8) << 20) /* a second, per member */
+#define HINTS_ACK_TIMEOUT_US UINT64_C(2000000)
+#define HINTS_RETRY_US       UINT64_C(500000) /* after a failed hand-over */
+
+struct hints;
+
+int hints_create(uint32_t self, struct hints **out);
+void hints_destroy(struct hints *h);
+
+/* What the store holds at start (store_hint_totals). */
+int hints_total_add(struct hints *h, uint32_t member, uint64_t count, uint64_t bytes);
+
+void hints_ring_set(struct hints *h, const struct ring *ring);
+void hints_peer_set(struct hints *h, struct now now, uint32_t member, bool reachable);
+
+/* Whether notes of `bytes` more may be kept. */
+bool hints_room(const struct hints *h, uint64_t bytes);
+
+/* A row with a note for `member` was written (EV_STORE_WRITTEN ok). KV_E_NO_MEMORY only when the member is
+ * new here. */
+int hints_noted(struct hints *h, struct now now, uint32_t member, uint64_t bytes);
+
+/* EV_STORE_PAGE of EF_STORE_HINTS; EV_STORE_WRITTEN of EF_STORE_HINT_DONE; WRITE_ACK; all with ID_HINTS's
+ * ids. `hlc` is sent as began_hlc: the content was read now. */
+void hints_page(struct hints *h, struct now now, uint64_t hlc, const struct event *in, struct outbox *out);
+void hints_written(struct hints *h, struct now now, const struct event *in, struct outbox *out);
+void hints_acked(struct hints *h, struct now now, uint32_t member, const struct message *m,
+                 struct outbox *out);
+
+void hints_tick(struct hints *h, struct now now, struct outbox *out);
+uint64_t hints_deadline_us(const struct hints *h);
+
+uint64_t hints_waiting(const struct hints *h, uint32_t member); /* member 0: all */
+uint64_t hints_bytes(const struct hints *h);
+uint64_t hints_handed_over(const struct hints *h);
+
+void hints_check(const struct hints *h);
+
+#endif

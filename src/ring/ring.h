@@ -1,0 +1,52 @@
+/* Placement: a pure function from a ring value to the preference list of every partition (DESIGN section 4).
+ *
+ * Consistent hashing with virtual points (Karger et al. 1997; Dynamo 4.2): every member has RING_POINTS x
+ * weight points. A partition's preference list is the clockwise walk from its first token over distinct
+ * members. Its N homes are the first N on that walk below their cap, cap = ceil(1.05 x fair share) (Mirrokni,
+ * Thorup, Zadimoghaddam 2018), in distinct zones while there are enough zones. The walk goes on past the
+ * homes: those are the fallbacks.
+ *
+ * Invariants: the table depends only on the value, never on the order in which members became known; a member
+ * is at most once on a list; min(N, members) homes always exist. */
+#ifndef RING_RING_H
+#define RING_RING_H
+
+#include "model/key.h"
+#include "model/ring_value.h"
+
+struct ring {
+    struct ring_value value; /* owned copy */
+    uint64_t hash;           /* ring_value_hash */
+    uint32_t homes;          /* homes per partition: min(N, members) */
+    uint32_t width;          /* members per list: min(PREFERENCE_MAX, members) */
+    uint16_t *table; /* partitions x width indexes into value.members: the homes, then the fallbacks */
+    uint32_t *owned; /* partitions that each member is a home of, by index */
+};
+
+/* Copies the value and computes the table. KV_E_INVALID (ring_value_check), KV_E_NO_MEMORY. */
+int ring_create(const struct ring_value *value, struct ring **out);
+void ring_destroy(struct ring *r);
+
+/* Member ids of the preference list of a partition: `ring->homes` homes first. Returns how many were written.
+ */
+uint32_t ring_preference(const struct ring *r, uint32_t partition, uint32_t out[PREFERENCE_MAX]);
+
+/* Whether a member is a home of the partition. */
+bool ring_is_home(const struct ring *r, uint32_t partition, uint32_t member);
+
+static inline uint32_t ring_partition(const struct ring *r, uint64_t token)
+{
+    return token_partition(token, r->value.partitions);
+}
+
+/* Partitions a member is a home of; 0 for a stranger. */
+uint32_t ring_owned(const struct ring *r, uint32_t member);
+
+/* Homes of the busiest member, relative to its fair share (1.0: perfectly even). */
+double ring_max_over_mean(const struct ring *r);
+
+/* Replicas that have another place in `b` than in `a`: partitions x homes that have to be copied when a
+ * becomes b. */
+uint32_t ring_moved(const struct ring *a, const struct ring *b);
+
+#endif
