@@ -199,14 +199,14 @@ struct msg_status {
     const struct status_member *members;
 };
 
-struct stat {
+struct stat_value {
     const char *name; /* "ops_get_ok": unit at the end where it has one */
     uint64_t value;
 };
 
 struct msg_stats {
     uint32_t count;
-    const struct stat *stats;
+    const struct stat_value *stats;
 };
 
 /* One order to the fault hook of a node (uv/fault.h). */
