@@ -18,6 +18,9 @@ int addr_parse(const char *text, struct addr *out);
 /* Writes "HOST:PORT"; returns `out`. */
 const char *addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
 
+/* Whether it is one that addr_parse can yield. */
+bool addr_ok(const struct addr *a);
+
 bool addr_eq(const struct addr *a, const struct addr *b);
 
 /* 127.0.0.0/8, ::1 or "localhost". */

@@ -1,8 +1,13 @@
 /* The hybrid logical clock (Kulkarni et al. 2014) as one number: wall milliseconds << 16, the low 16 bits a
  * counter. A carry out of the counter into the milliseconds is legal: only order matters.
  *
- * Invariants: minted values strictly increase over the life of a store, restarts included (the floor); nobody
- * can push the clock more than CLOCK_DRIFT_MAX_MS beyond the wall clock in one step. */
+ * Invariants: minted values strictly increase over the life of a store, restarts included; nobody can push
+ * the clock more than CLOCK_DRIFT_MAX_MS beyond the wall clock in one step.
+ *
+ * What holds over a restart is the floor: a number on disk, synced, that nothing minted ever exceeds. A new
+ * life starts at it. So minting has to wait while a raised floor is on its way to the disk (clock_can_mint):
+ * at the start of a life, and after a received value has moved the clock past the floor. Otherwise the floor
+ * is raised in time and nobody waits. */
 #ifndef MODEL_CLOCK_H
 #define MODEL_CLOCK_H
 
@@ -29,13 +34,20 @@ static inline uint64_t hlc_to_ms(uint64_t hlc)
 
 struct clock {
     uint64_t hlc;   /* the largest value minted or seen */
-    uint64_t floor; /* durable: values at or below it may have been minted before a restart */
+    uint64_t floor; /* durable: what is minted is at or below it; a restart begins above it */
 };
 
 /* Starts at the floor that a former life reserved on disk (0 for a new store). */
 void clock_init(struct clock *c, uint64_t floor);
 
-/* A new value, above all minted or seen: max(own + 1, wall << 16). */
+/* The clock of a client: its origin is new with each life, so it needs no floor. */
+void clock_init_client(struct clock *c);
+
+/* Whether the next value is covered by the durable floor. If not: write clock_floor_wanted and wait for it.
+ */
+bool clock_can_mint(const struct clock *c, uint64_t wall_ms);
+
+/* A new value, above all minted or seen: max(own + 1, wall << 16). Only when clock_can_mint. */
 uint64_t clock_mint(struct clock *c, uint64_t wall_ms);
 
 /* Learns of a value without minting: max(own, seen). The caller has checked it with clock_accepts, except
@@ -48,9 +60,16 @@ bool clock_accepts(const struct clock *c, uint64_t wall_ms, uint64_t stamp_hlc);
 /* Now on this clock without advancing it: max(own, wall << 16). What expiry is tested against. */
 uint64_t clock_peek(const struct clock *c, uint64_t wall_ms);
 
-/* If the clock has come within half of HLC_RESERVE_MS of the floor, the new floor to write and sync; else 0.
- * The caller calls clock_floor_written when it is durable. */
+/* The new floor to write and sync, or 0 when the present one is far enough ahead: HLC_RESERVE_MS ahead of the
+ * wall clock, or HLC_RESERVE_AHEAD_MS of a clock that runs before it; wanted when half of either is used up.
+ * The caller calls clock_floor_written when it is durable, and asks for no other before. */
 uint64_t clock_floor_wanted(const struct clock *c, uint64_t wall_ms);
 void clock_floor_written(struct clock *c, uint64_t floor);
+
+/* How long a new life should wait before it serves clients, in ms: after a quick restart the floor is up to
+ * HLC_RESERVE_MS ahead of real time, and peers would refuse stamps minted on it. 0..HLC_RESERVE_MS -
+ * CLOCK_DRIFT_MAX_MS; bounded because the wall clock itself may have been set back, which no waiting heals.
+ */
+uint32_t clock_settle_ms(const struct clock *c, uint64_t wall_ms);
 
 #endif

@@ -17,8 +17,9 @@
 #define DATAGRAM_MAX_BYTES    1400u       /* below every common MTU, so never fragmented */
 #define CLOCK_DRIFT_MAX_MS    500u        /* a stamp further ahead is refused */
 #define CLOCK_WARN_MS         250u        /* a node this far ahead of its peers' median says so */
-#define HLC_RESERVE_MS        1000u       /* the clock's floor on disk runs this far ahead */
-#define ROW_AGE_MAX_MS        60000u      /* a row read longer ago than this is refused (purge, DESIGN 7) */
+#define HLC_RESERVE_MS        1000u  /* the clock's floor on disk runs this far ahead of the wall clock */
+#define HLC_RESERVE_AHEAD_MS  100u   /* and of a clock that is itself ahead: longer than the shortest life */
+#define ROW_AGE_MAX_MS        60000u /* a row read longer ago than this is refused (purge, DESIGN 7) */
 
 /* A node. */
 #define REQUESTS_MAX       16384u       /* coordinated at once; a power of two */
@@ -31,16 +32,16 @@
 #define FRAME_STALL_MAX_US UINT64_C(10000000) /* a connection that ends no frame in this time is closed */
 
 /* The ring. */
-#define RING_PARTITIONS  4096u /* Q: equal shares of the token space, fixed when a cluster is created */
-#define RING_POINTS      256u  /* points on the ring per unit of weight */
-#define MEMBERS_MAX      1024u
-#define REPLICAS_MAX     7u /* N */
-#define REPLICAS_DEFAULT 3u
-#define PREFERENCE_MAX   16u /* members of a preference list that are kept: the homes and the next fallbacks \
-                              */
-#define WEIGHT_MAX     16u
-#define NAME_MAX_BYTES 31u /* of a node, zone or cluster, without the NUL */
-#define HOST_MAX_BYTES 63u
+#define RING_PARTITIONS     4096u  /* Q: equal shares of the token space, fixed when a cluster is created */
+#define RING_PARTITIONS_MAX 65536u /* of any cluster: bounds the table */
+#define RING_POINTS         256u   /* points on the ring per unit of weight */
+#define MEMBERS_MAX         1024u
+#define REPLICAS_MAX        7u /* N */
+#define REPLICAS_DEFAULT    3u
+#define PREFERENCE_MAX      16u /* members kept of a preference list: the homes, then fallbacks */
+#define WEIGHT_MAX          16u
+#define NAME_MAX_BYTES      31u /* of a node, zone or cluster, without the NUL */
+#define HOST_MAX_BYTES      63u
 
 /* Requests. */
 #define TIMEOUT_DEFAULT_US  UINT64_C(2000000) /* plus TIMEOUT_PER_MIB_US for each MiB of value */

@@ -115,6 +115,7 @@ struct effect *outbox_add(struct outbox *out, enum effect_type type);
 struct message *outbox_send(struct outbox *out, struct endpoint to, enum message_type type, uint64_t id);
 struct message *outbox_datagram(struct outbox *out, const struct addr *to, enum message_type type);
 
+/* A line cut at about 1 KiB. Dropped when there is no room: no log line is worth an effect. */
 void outbox_log(struct outbox *out, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

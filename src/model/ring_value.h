@@ -40,11 +40,12 @@ int ring_value_encode(const struct ring_value *v, struct buf *out);
  * MEMBERS_MAX. */
 int ring_value_decode(struct bytes in, struct ring_value *out);
 
-/* Ids ascending and below next_id, names distinct and well-formed, N and Q within limits, weights in range.
- */
+/* An epoch, 1..MEMBERS_MAX members, ids ascending and below next_id, names distinct and well-formed,
+ * addresses too (or empty: not known), N and Q within limits, weights in range. KV_E_INVALID. */
 int ring_value_check(const struct ring_value *v);
 
-/* hash64 of the encoding: two nodes with the same hash place every key alike. */
+/* A fingerprint of the encoding, chained from member to member so that it needs no memory: two nodes with the
+ * same hash place every key alike. */
 uint64_t ring_value_hash(const struct ring_value *v);
 
 const struct member *ring_value_find(const struct ring_value *v, uint32_t id);

@@ -1,0 +1,113 @@
+/* What is common to all messages: dropping what they own, weighing it, naming them. */
+#include "model/message.h"
+
+#include "base/hash.h"
+
+static size_t row_weight(const struct row *r)
+{
+    return blob_bytes(r->payload).len;
+}
+
+/* A page's entries are borrowed, but each of their rows owns a reference. */
+static void release_entries(const struct scan_entry *entries, uint32_t *count)
+{
+    for (uint32_t i = 0; i < *count; i++)
+        blob_unref(entries[i].row.payload);
+    *count = 0;
+}
+
+static size_t entries_weight(const struct scan_entry *entries, uint32_t count)
+{
+    size_t weight = 0;
+    for (uint32_t i = 0; i < count; i++)
+        weight += entries[i].key.len + row_weight(&entries[i].row);
+    return weight;
+}
+
+void message_release(struct message *m)
+{
+    switch (m->type) {
+    case MSG_RING:
+        blob_unref(m->ring.value);
+        m->ring.value = NULL;
+        break;
+    case MSG_REQUEST: row_release(&m->request.row); break;
+    case MSG_RESPONSE: row_release(&m->response.row); break;
+    case MSG_WRITE: row_release(&m->write.row); break;
+    case MSG_READ_REPLY: row_release(&m->read_reply.row); break;
+    case MSG_SCAN_PAGE: release_entries(m->scan_page.entries, &m->scan_page.count); break;
+    case MSG_RANGE_PAGE: release_entries(m->range_page.entries, &m->range_page.count); break;
+    default: break;
+    }
+}
+
+size_t message_weight(const struct message *m)
+{
+    switch (m->type) {
+    case MSG_RING: return blob_bytes(m->ring.value).len;
+    case MSG_REQUEST: return m->request.key.len + row_weight(&m->request.row);
+    case MSG_RESPONSE: return row_weight(&m->response.row);
+    case MSG_SCAN: return m->scan.after.key.len + m->scan.prefix.len;
+    case MSG_SCAN_PAGE:
+        return m->scan_page.next.key.len + entries_weight(m->scan_page.entries, m->scan_page.count);
+    case MSG_WRITE: return m->write.key.len + row_weight(&m->write.row);
+    case MSG_READ: return m->read.key.len;
+    case MSG_READ_REPLY: return row_weight(&m->read_reply.row);
+    case MSG_RANGE: return m->range.after.key.len + m->range.prefix.len;
+    case MSG_RANGE_PAGE:
+        return m->range_page.next.key.len + entries_weight(m->range_page.entries, m->range_page.count);
+    default: return 0;
+    }
+}
+
+const char *message_name(enum message_type type)
+{
+    switch (type) {
+    case MSG_NONE: return "NONE";
+    case MSG_HELLO: return "HELLO";
+    case MSG_WELCOME: return "WELCOME";
+    case MSG_REFUSED: return "REFUSED";
+    case MSG_RING_GET: return "RING_GET";
+    case MSG_RING: return "RING";
+    case MSG_FOUND: return "FOUND";
+    case MSG_REQUEST: return "REQUEST";
+    case MSG_RESPONSE: return "RESPONSE";
+    case MSG_SCAN: return "SCAN";
+    case MSG_SCAN_PAGE: return "SCAN_PAGE";
+    case MSG_STATUS_GET: return "STATUS_GET";
+    case MSG_STATUS: return "STATUS";
+    case MSG_STATS_GET: return "STATS_GET";
+    case MSG_STATS: return "STATS";
+    case MSG_FAULT: return "FAULT";
+    case MSG_FAULT_REPLY: return "FAULT_REPLY";
+    case MSG_WRITE: return "WRITE";
+    case MSG_WRITE_ACK: return "WRITE_ACK";
+    case MSG_READ: return "READ";
+    case MSG_READ_REPLY: return "READ_REPLY";
+    case MSG_RANGE: return "RANGE";
+    case MSG_RANGE_PAGE: return "RANGE_PAGE";
+    case MSG_PING: return "PING";
+    case MSG_PING_REQ: return "PING_REQ";
+    case MSG_ACK: return "ACK";
+    case MSG_NACK: return "NACK";
+    case MSG_SYNC: return "SYNC";
+    case MSG_SYNC_REPLY: return "SYNC_REPLY";
+    }
+    return "?";
+}
+
+uint64_t cluster_hash(const char *cluster, uint32_t partitions)
+{
+    return hash64_seeded(bytes_str(cluster), partitions);
+}
+
+const char *member_state_name(enum member_state state)
+{
+    switch (state) {
+    case MEMBER_ALIVE: return "alive";
+    case MEMBER_SUSPECT: return "suspect";
+    case MEMBER_DEAD: return "dead";
+    case MEMBER_LEFT: return "left";
+    }
+    return "?";
+}
