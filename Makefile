@@ -41,12 +41,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 ifneq ($(wildcard .deps/usr),)
 DEPS     := $(abspath .deps)
 DEPS_LIB := $(patsubst %/,%,$(wildcard $(DEPS)/usr/lib/*-linux-gnu*/)) $(DEPS)/usr/lib
-export PATH := $(DEPS)/usr/bin:$(PATH)
+export PATH := $(DEPS)/run:$(PATH)
 DEPS_CPPFLAGS := $(addprefix -idirafter ,$(patsubst %/,%,$(wildcard $(DEPS)/usr/include/*-linux-gnu*/)) \
                  $(DEPS)/usr/include $(DEPS)/usr/include/editline)
 DEPS_LDFLAGS  := $(foreach d,$(DEPS_LIB),-B$(d) -L$(d) -Wl,-rpath,$(d)) -Wl,--disable-new-dtags
-# Programs unpacked there (protoc-c) find their own libraries only so; nothing else is run with it.
-DEPS_RUN      := LD_LIBRARY_PATH=$(subst $() ,:,$(strip $(DEPS_LIB)))
 endif
 
 # $(call pkg-cflags,NAME) and $(call pkg-libs,NAME,FALLBACK)
@@ -202,7 +200,7 @@ $(GEN)/%.o: $(GEN)/%.c
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
 	@mkdir -p $(@D)
 	$(call say,PROTO,$<)
-	$(Q)$(DEPS_RUN) protoc-c --proto_path=proto --c_out=$(GEN) $<
+	$(Q)protoc-c --proto_path=proto --c_out=$(GEN) $<
 
 # A fresh archive each time (`q` never replaces, so two folders may have files of one name); made anew too when a
 # source file was removed, which no timestamp tells.

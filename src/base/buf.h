@@ -15,6 +15,7 @@ void buf_deinit(struct buf *b);
 /* Makes room for `extra` more bytes. KV_E_NO_MEMORY leaves the buffer as it was. */
 int buf_reserve(struct buf *b, size_t extra);
 
+/* `bytes` must not lie in the buffer itself. */
 int buf_append(struct buf *b, struct bytes bytes);
 int buf_append_byte(struct buf *b, uint8_t byte);
 int buf_append_be32(struct buf *b, uint32_t v);
