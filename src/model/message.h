@@ -90,6 +90,8 @@ struct msg_found {
     uint64_t store_id;
     uint64_t initial_hash;  /* of the --initial list, Q, N and the cluster's name: must agree */
     uint64_t accepted_hash; /* ring_value_hash of the accepted epoch 1; 0: none yet */
+    const char *zone;       /* of the sender: the value has every founder's */
+    uint32_t weight;
     uint8_t wants_reply;
 };
 
