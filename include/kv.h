@@ -328,17 +328,17 @@ int kv_stats(struct kv *kv, const struct kv_request *request, kv_stats_fn done, 
  * ------------------------------------------------------------------ */
 
 enum kv_fault_kind {
-    KV_FAULT_LIST = 0,  /* change nothing, tell the rules in force */
-    KV_FAULT_CLEAR,     /* forget all rules */
-    KV_FAULT_DROP,      /* `percent` of what goes from `from` to `to` is lost */
-    KV_FAULT_DELAY,     /* ... comes `amount` ms later */
-    KV_FAULT_DUPLICATE, /* ... comes twice */
-    KV_FAULT_DISK,      /* each sync takes `amount` ms more */
-    KV_FAULT_SKEW,      /* the wall clock is off by `amount` ms, which may be negative */
+    KV_FAULT_LIST = 0,      /* change nothing, tell the rules in force */
+    KV_FAULT_DROP = 1,      /* `percent` of what arrives from `from` is lost */
+    KV_FAULT_DELAY = 2,     /* ... comes `amount` ms later */
+    KV_FAULT_DUPLICATE = 3, /* ... comes twice */
+    KV_FAULT_DISK = 4,      /* every write takes `amount` ms longer */
+    KV_FAULT_SKEW = 5,      /* the wall clock is off by `amount` ms, which may be negative */
+    KV_FAULT_CLEAR = 6,     /* forget all rules, or those of `from` when it is not 0 */
 };
 
-/* One rule. Members are given by id (kv_ring tells them); 0: any. A node applies rules to what it sends and
- * receives itself, so a rule for others is without effect. */
+/* One rule of one node, applied where a message arrives. Members are given by id (kv_ring tells them); 0:
+ * any. `to` is the node itself, or 0. */
 struct kv_fault {
     uint8_t kind; /* enum kv_fault_kind */
     uint32_t from;
