@@ -99,8 +99,7 @@ extern "C" {
 struct kv;        /* a handle */
 struct uv_loop_s; /* uv_loop_t of <uv.h> */
 
-/* ---- Opening and closing ----------------------------------------------------------------------------------
- */
+/* ---- Opening and closing ---- */
 
 /* All zero is a good default. */
 struct kv_options {
@@ -126,8 +125,7 @@ int kv_open(struct uv_loop_s *loop, const struct kv_options *options, struct kv 
  * not keep uv_run from returning. */
 void kv_close(struct kv *kv, void (*done)(void *arg), void *arg);
 
-/* ---- Keys and values --------------------------------------------------------------------------------------
- */
+/* ---- Keys and values ---- */
 
 enum kv_flag {
     KV_STRICT = 1 << 0,  /* only homes count */
@@ -206,8 +204,7 @@ int kv_put(struct kv *kv, const void *key, size_t key_len, const void *value, si
 int kv_del(struct kv *kv, const void *key, size_t key_len, const struct kv_request *request,
            kv_result_fn done, void *arg);
 
-/* ---- Scanning ---------------------------------------------------------------------------------------------
- */
+/* ---- Scanning ---- */
 
 /* Where a scan is: behind this key in token order (a hash of the key: any order but that of the alphabet).
  * All zero: the beginning. */
@@ -244,8 +241,7 @@ typedef void (*kv_scan_fn)(const struct kv_scan_page *page, void *arg);
 int kv_scan(struct kv *kv, const void *prefix, size_t prefix_len, struct kv_cursor after, uint32_t limit,
             const struct kv_request *request, kv_scan_fn done, void *arg);
 
-/* ---- The cluster ------------------------------------------------------------------------------------------
- */
+/* ---- The cluster ---- */
 
 enum kv_member_state { KV_ALIVE = 0, KV_SUSPECT = 1, KV_DEAD = 2, KV_LEFT = 3 };
 
@@ -324,8 +320,7 @@ int kv_where(struct kv *kv, const void *key, size_t key_len, const struct kv_req
              kv_where_fn done, void *arg);
 int kv_stats(struct kv *kv, const struct kv_request *request, kv_stats_fn done, void *arg);
 
-/* ---- Faults: for nodes started with --lab
- * ------------------------------------------------------------------ */
+/* ---- Faults: for nodes started with --lab ---- */
 
 enum kv_fault_kind {
     KV_FAULT_LIST = 0,      /* change nothing, tell the rules in force */
@@ -361,8 +356,7 @@ typedef void (*kv_fault_fn)(const struct kv_faults *faults, void *arg);
 int kv_fault(struct kv *kv, const struct kv_fault *fault, const struct kv_request *request, kv_fault_fn done,
              void *arg);
 
-/* ---- Blocking ---------------------------------------------------------------------------------------------
- */
+/* ---- Blocking ---- */
 
 /* A handle with a loop of its own, for programs that have none. Every call above works on it too; their
  * callbacks are called by kv_wait. */
@@ -383,8 +377,7 @@ int kv_del_wait(struct kv *kv, const void *key, size_t key_len, const struct kv_
 /* Closes a handle of kv_connect and waits until it is gone. */
 void kv_disconnect(struct kv *kv);
 
-/* ---- What the handle knows --------------------------------------------------------------------------------
- */
+/* ---- What the handle knows ---- */
 
 uint64_t kv_origin(const struct kv *kv);  /* of its stamps: random, its own */
 uint32_t kv_pending(const struct kv *kv); /* requests not answered yet */
