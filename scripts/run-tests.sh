@@ -131,6 +131,9 @@ run_checks() {
     MODE=checks
     echo "== checks"
     ! wanted includes || run_one includes 60 scripts/check-includes.sh
+    ! wanted checks_test || run_one checks_test 60 tests/unit/checks_test.sh
+    local core=$BUILD/release/libcore.a
+    [ ! -e "$core" ] || ! wanted purity || run_one purity 60 scripts/check-purity.sh "$core"
     if wanted shellcheck; then
         if command -v shellcheck >/dev/null; then
             local scripts
