@@ -84,20 +84,23 @@ static void below_is_uniform(void **state)
     }
 }
 
-/* Three quarters of 2^64: by plain modulo, the first third of the results would be twice as likely. */
-static void below_has_no_modulo_bias(void **state)
+/* Three quarters of 2^64: by plain modulo the first third of the results would be twice as likely, by plain
+ * multiplication every third of them. */
+static void below_has_no_bias(void **state)
 {
     (void)state;
     struct prng p;
     prng_init(&p, 9);
     const uint64_t bound = UINT64_C(3) << 62;
-    int in_first_third = 0;
+    int in_first_third = 0, multiples_of_three = 0;
     for (int i = 0; i < 30000; i++) {
         uint64_t v = prng_below(&p, bound);
         assert_true(v < bound);
         in_first_third += v < UINT64_C(1) << 62;
+        multiples_of_three += v % 3 == 0;
     }
     assert_in_range(in_first_third, 9500, 10500);
+    assert_in_range(multiples_of_three, 9500, 10500);
     assert_true(prng_below(&p, UINT64_MAX) < UINT64_MAX);
     assert_dies(prng_below(&p, 0));
 }
@@ -161,7 +164,7 @@ int main(void)
         cmocka_unit_test(is_seeded_by_splitmix64),
         cmocka_unit_test(a_seed_repeats_and_another_differs),
         cmocka_unit_test(below_is_uniform),
-        cmocka_unit_test(below_has_no_modulo_bias),
+        cmocka_unit_test(below_has_no_bias),
         cmocka_unit_test(unit_is_in_its_interval),
         cmocka_unit_test(every_permutation_is_as_likely),
         cmocka_unit_test(hashes_are_xxh3_and_the_mixer_reaches_every_bit),
