@@ -267,9 +267,10 @@ fuzzers: $(FUZZERS)
 bench: all ## start five nodes and run the standard workloads against them
 	@scripts/bench.sh $(OUT)
 
+# One file a run: clang-tidy 14 carries state from file to file and then sees va_lists uninitialised.
 tidy: $(GEN_HDR) ## clang-tidy over all sources
-	@clang-tidy --quiet --warnings-as-errors='*' --checks='-*,$(TIDY_CHECKS)' $(ALL_SRC:%.proto=) \
-	    -- -std=gnu11 $(CPPFLAGS) -I$(GEN) $(EDIT_CPPFLAGS)
+	@printf '%s\n' $(filter %.c,$(ALL_SRC)) | xargs -I{} -P 2 clang-tidy --quiet --warnings-as-errors='*' \
+	    --checks='-*,$(TIDY_CHECKS)' {} -- -std=gnu11 $(CPPFLAGS) -I$(GEN) $(EDIT_CPPFLAGS)
 
 fmt: ## format all sources (clang-format 14)
 	@$(CLANG_FORMAT) -i $(C_FILES)
@@ -282,7 +283,7 @@ deps: ## install the packages that building needs
 
 install: all ## copy programs, libkv.a and headers below DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
-	$(if $(PROGRAMS),install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin)
+	$(if $(strip $(PROGRAMS)),install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin)
 	install -m 644 $(LIBKV) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(wildcard include/*.h) $(DESTDIR)$(PREFIX)/include
 

@@ -34,12 +34,13 @@ void map_init(struct map *m)
 
 void map_deinit(struct map *m)
 {
-    struct map_entry *entry, *next;
-    HASH_ITER (hh, m->entries, entry, next) {
-        HASH_DEL(m->entries, entry);
+    struct map_entry *entry = m->entries;
+    HASH_CLEAR(hh, m->entries); /* the buckets; the list of entries is still whole */
+    while (entry) {
+        struct map_entry *next = entry->hh.next;
         free(entry);
+        entry = next;
     }
-    m->entries = NULL;
 }
 
 static struct map_entry *find(const struct map *m, uint64_t key)
