@@ -103,10 +103,11 @@ void *wire_take_list(struct decoder *d, size_t count, uint32_t max, size_t item_
 
 /* ---- the codecs, by family */
 
-#define WIRE_TEXT_MAX_BYTES  255u /* of a refusal; cut when it is longer */
-#define WIRE_STATS_MAX       1024u
-#define WIRE_STAT_NAME_BYTES 63u
-#define WIRE_FAULT_RULES_MAX 256u
+#define WIRE_TEXT_MAX_BYTES     255u              /* of a refusal; cut when it is longer */
+#define WIRE_STATUS_MEMBERS_MAX (2 * MEMBERS_MAX) /* the ring's, and who would like to be */
+#define WIRE_STATS_MAX          1024u
+#define WIRE_STAT_NAME_BYTES    63u
+#define WIRE_FAULT_RULES_MAX    256u
 
 struct codec {
     const ProtobufCMessageDescriptor *body;

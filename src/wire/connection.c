@@ -22,10 +22,12 @@ static void hello_decode(struct decoder *d, const void *body, struct message *m)
 {
     const Gureum__Hello *b = body;
     uint8_t role = wire_take_u8(d, b->role, ROLE_MEMBER);
+    /* A client has no name, and may take whichever cluster it finds. */
+    enum wire_name named = role == ROLE_MEMBER ? WIRE_NAME : WIRE_NAME_OR_EMPTY;
     m->hello = (struct msg_hello){
         .role = role,
-        .cluster = wire_take_name(d, b->cluster, WIRE_NAME),
-        .name = wire_take_name(d, b->name, role == ROLE_MEMBER ? WIRE_NAME : WIRE_NAME_OR_EMPTY),
+        .cluster = wire_take_name(d, b->cluster, named),
+        .name = wire_take_name(d, b->name, named),
         .member_id = b->member_id,
         .store_id = b->store_id,
         .generation = b->generation,
@@ -104,6 +106,8 @@ static void found_encode(struct encoder *e, const struct message *m)
     body.store_id = found->store_id;
     body.initial_hash = found->initial_hash;
     body.accepted_hash = found->accepted_hash;
+    body.zone = wire_text(found->zone);
+    body.weight = found->weight;
     body.wants_reply = found->wants_reply;
     wire_put_body(e, &body);
 }
@@ -116,6 +120,8 @@ static void found_decode(struct decoder *d, const void *body, struct message *m)
         .store_id = b->store_id,
         .initial_hash = b->initial_hash,
         .accepted_hash = b->accepted_hash,
+        .zone = wire_take_name(d, b->zone, WIRE_NAME_OR_EMPTY),
+        .weight = wire_take_u32(d, b->weight, WEIGHT_MAX),
         .wants_reply = b->wants_reply != 0,
     };
 }

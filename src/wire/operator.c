@@ -45,7 +45,7 @@ static void status_encode(struct encoder *e, const struct message *m)
     body.seen_by_name = wire_text(status->seen_by_name);
     body.ring_hash = status->ring_hash;
     wire_put_body(e, &body);
-    if (wire_put_list(e, status->count, MEMBERS_MAX))
+    if (wire_put_list(e, status->count, WIRE_STATUS_MEMBERS_MAX))
         for (uint32_t i = 0; i < status->count; i++)
             status_member_encode(e, &status->members[i]);
 }
@@ -53,7 +53,7 @@ static void status_encode(struct encoder *e, const struct message *m)
 static void status_decode(struct decoder *d, const void *body, struct message *m)
 {
     const Gureum__Status *b = body;
-    struct status_member *members = wire_take_list(d, b->n_members, MEMBERS_MAX, sizeof *members);
+    struct status_member *members = wire_take_list(d, b->n_members, WIRE_STATUS_MEMBERS_MAX, sizeof *members);
     for (size_t i = 0; members && i < b->n_members; i++)
         members[i] = status_member_decode(d, b->members[i]);
     m->status = (struct msg_status){
