@@ -1,0 +1,79 @@
+/* The circle of points: see circle.h. */
+#include "ring/circle.h"
+
+#include <stdlib.h>
+
+#include "kv_error.h"
+#include "model/key.h"
+
+/* Part of the format of data at rest: another number is another ring, with every row in another place. */
+#ifndef POINT_SEED
+#define POINT_SEED 0
+#endif
+
+static uint64_t point_token(uint32_t member_id, uint32_t index)
+{
+    uint8_t name[8];
+    be32_put(name, member_id);
+    be32_put(name + 4, index);
+    return hash64_seeded(bytes_of(name, sizeof name), POINT_SEED);
+}
+
+static uint32_t points_of(const struct member *m)
+{
+    return m->weight * RING_POINTS;
+}
+
+/* No two points are equal in both. */
+static int point_cmp(const void *left, const void *right)
+{
+    const struct ring_point *a = left, *b = right;
+    if (a->token != b->token)
+        return a->token < b->token ? -1 : 1;
+    return (a->member > b->member) - (a->member < b->member);
+}
+
+/* Leaves in first[q + 1] where partition q begins: ring_circle_init then fills the partitions from there on,
+ * which moves each number on to where the next partition begins, and so to its own place. */
+static void count_points(struct ring_circle *c, const struct ring_value *v)
+{
+    for (uint32_t i = 0; i < v->member_count; i++)
+        for (uint32_t k = 0; k < points_of(&v->members[i]); k++) {
+            uint32_t q = token_partition(point_token(v->members[i].id, k), v->partitions);
+            if (q + 2 <= v->partitions)
+                c->first[q + 2]++;
+        }
+    for (uint32_t q = 2; q <= v->partitions; q++)
+        c->first[q] += c->first[q - 1];
+}
+
+/* Sorted into partitions by counting, and only each partition's few by comparing: qsort of all takes several
+ * times as long. */
+int ring_circle_init(struct ring_circle *c, const struct ring_value *v)
+{
+    *c = (struct ring_circle){0};
+    for (uint32_t i = 0; i < v->member_count; i++)
+        c->count += points_of(&v->members[i]);
+    c->points = calloc(c->count, sizeof *c->points);
+    c->first = calloc((size_t)v->partitions + 1, sizeof *c->first);
+    if (!c->points || !c->first)
+        return KV_E_NO_MEMORY;
+
+    count_points(c, v);
+    for (uint32_t i = 0; i < v->member_count; i++)
+        for (uint32_t k = 0; k < points_of(&v->members[i]); k++) {
+            uint64_t token = point_token(v->members[i].id, k);
+            uint32_t place = c->first[token_partition(token, v->partitions) + 1]++;
+            c->points[place] = (struct ring_point){token, i};
+        }
+    for (uint32_t q = 0; q < v->partitions; q++)
+        qsort(c->points + c->first[q], c->first[q + 1] - c->first[q], sizeof *c->points, point_cmp);
+    return KV_OK;
+}
+
+void ring_circle_deinit(struct ring_circle *c)
+{
+    free(c->points);
+    free(c->first);
+    *c = (struct ring_circle){0};
+}

@@ -1,0 +1,173 @@
+/* Placement: see place.h for the rules. Consistent hashing with bounded loads (Mirrokni, Thorup,
+ * Zadimoghaddam 2018): the walk passes over members that are full.
+ *
+ * Partitions are placed in order of their number, each with all its homes at once. Other orders (slot by
+ * slot, rank by rank, shuffled, by deferred acceptance) were measured: no more even, and as many rows move
+ * when a member joins. */
+#include "ring/place.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "kv_error.h"
+#include "ring/cap.h"
+#include "ring/circle.h"
+
+#define NOBODY UINT32_MAX
+
+struct placing {
+    struct ring *ring;
+    struct ring_circle circle;
+    struct ring_caps caps;
+
+    /* The partition at hand. Its walk is followed only as far as somebody asks. A mark equal to `mark` says
+     * that the member is on the walk, is a home; that the zone has a home. So nothing is cleared between
+     * partitions. */
+    uint32_t partition;
+    uint32_t mark;
+    uint32_t *walk; /* distinct members, nearest first */
+    uint32_t walk_count;
+    uint32_t steps; /* points passed */
+    uint32_t zones_used;
+    uint32_t *walk_mark;
+    uint32_t *home_mark;
+    uint32_t *zone_mark;
+};
+
+/* ---- the walk
+ * ---------------------------------------------------------------------------------------------- */
+
+static void walk_begin(struct placing *p, uint32_t partition)
+{
+    p->partition = partition;
+    p->mark = partition + 1;
+    p->walk_count = 0;
+    p->steps = 0;
+    p->zones_used = 0;
+}
+
+/* The k-th distinct member clockwise from the partition's first token; NOBODY past the last. */
+static uint32_t walk_at(struct placing *p, uint32_t k)
+{
+    const struct ring_circle *c = &p->circle;
+    while (p->walk_count <= k && p->steps < c->count) {
+        uint32_t at = c->first[p->partition] + p->steps++;
+        uint32_t member = c->points[at < c->count ? at : at - c->count].member;
+        if (p->walk_mark[member] == p->mark)
+            continue;
+        p->walk_mark[member] = p->mark;
+        p->walk[p->walk_count++] = member;
+        if (p->walk_count == p->ring->value.member_count)
+            p->steps = c->count;
+    }
+    return k < p->walk_count ? p->walk[k] : NOBODY;
+}
+
+/* ---- homes
+ * ------------------------------------------------------------------------------------------------- */
+
+static bool may_be_home(const struct placing *p, uint32_t member)
+{
+    if (p->home_mark[member] == p->mark)
+        return false;
+    bool all_zones_used = p->zones_used == p->caps.zone_count;
+    return all_zones_used || p->zone_mark[p->caps.zone_of[member]] != p->mark;
+}
+
+static uint32_t first_below_cap(struct placing *p)
+{
+    for (uint32_t k = 0;; k++) {
+        uint32_t member = walk_at(p, k);
+        if (member == NOBODY)
+            return NOBODY;
+        if (may_be_home(p, member) && p->ring->owned[member] < p->caps.cap[member])
+            return member;
+    }
+}
+
+/* In proportion to the cap; of equals, who is first on the walk. */
+static uint32_t least_above_cap(struct placing *p)
+{
+    const uint32_t *load = p->ring->owned;
+    const uint32_t *cap = p->caps.cap;
+    uint32_t best = NOBODY;
+    for (uint32_t k = 0;; k++) {
+        uint32_t member = walk_at(p, k);
+        if (member == NOBODY)
+            return best;
+        if (may_be_home(p, member) &&
+            (best == NOBODY || (uint64_t)load[member] * cap[best] < (uint64_t)load[best] * cap[member]))
+            best = member;
+    }
+}
+
+static uint32_t choose_home(struct placing *p)
+{
+    uint32_t member = first_below_cap(p);
+    if (member == NOBODY)
+        member = least_above_cap(p);
+    KV_ASSERT(member != NOBODY);
+
+    p->home_mark[member] = p->mark;
+    uint32_t *zone_mark = &p->zone_mark[p->caps.zone_of[member]];
+    if (*zone_mark != p->mark) {
+        *zone_mark = p->mark;
+        p->zones_used++;
+    }
+    p->ring->owned[member]++;
+    return member;
+}
+
+/* The homes, then whoever else is first on the walk, those included whom the cap has passed over. */
+static void place_partition(struct placing *p, uint32_t partition)
+{
+    struct ring *r = p->ring;
+    uint16_t *list = r->table + (size_t)partition * r->width;
+    uint32_t filled = 0;
+    walk_begin(p, partition);
+    while (filled < r->homes)
+        list[filled++] = (uint16_t)choose_home(p);
+    for (uint32_t k = 0; filled < r->width; k++) {
+        uint32_t member = walk_at(p, k);
+        KV_ASSERT(member != NOBODY);
+        if (p->home_mark[member] != p->mark)
+            list[filled++] = (uint16_t)member;
+    }
+}
+
+/* ---- all of it
+ * --------------------------------------------------------------------------------------------- */
+
+static int placing_init(struct placing *p, struct ring *r)
+{
+    *p = (struct placing){.ring = r};
+    uint32_t count = r->value.member_count;
+    p->walk = calloc(count, sizeof *p->walk);
+    p->walk_mark = calloc(count, sizeof *p->walk_mark);
+    p->home_mark = calloc(count, sizeof *p->home_mark);
+    p->zone_mark = calloc(count, sizeof *p->zone_mark); /* no more zones than members */
+    if (!p->walk || !p->walk_mark || !p->home_mark || !p->zone_mark)
+        return KV_E_NO_MEMORY;
+    int status = ring_circle_init(&p->circle, &r->value);
+    return status == KV_OK ? ring_caps_init(&p->caps, &r->value, r->homes) : status;
+}
+
+static void placing_deinit(struct placing *p)
+{
+    ring_caps_deinit(&p->caps);
+    ring_circle_deinit(&p->circle);
+    free(p->walk);
+    free(p->walk_mark);
+    free(p->home_mark);
+    free(p->zone_mark);
+}
+
+int ring_place(struct ring *r)
+{
+    struct placing p;
+    int status = placing_init(&p, r);
+    for (uint32_t partition = 0; status == KV_OK && partition < r->value.partitions; partition++)
+        place_partition(&p, partition);
+    placing_deinit(&p);
+    return status;
+}
