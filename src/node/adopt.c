@@ -1,0 +1,234 @@
+/* The ring in force and how this node comes by a newer one: every header carries the sender's epoch, so who
+ * is behind hears of it from anybody and fetches it (DESIGN section 4).
+ *
+ * Invariants: an epoch is on disk before it is served; the epoch in force never goes back; one is written at
+ * a time. */
+#include "node/internal.h"
+
+#include <stdlib.h>
+
+uint64_t adopt_epoch(const struct node *n)
+{
+    return n->ring ? n->ring->value.epoch : 0;
+}
+
+/* ---- asking, answering ---- */
+
+void adopt_heard(struct node *n, struct endpoint from, uint64_t epoch)
+{
+    if (epoch <= adopt_epoch(n) || (n->adopt.next && epoch <= n->adopt.next->value.epoch))
+        return;
+    if (n->adopt.asked_us && n->now.mono_us < n->adopt.asked_us + RING_FETCH_US)
+        return;
+    n->adopt.asked_us = n->now.mono_us;
+    outbox_send(n->out, from, MSG_RING_GET, id_make(ID_NODE, epoch));
+}
+
+void adopt_send(struct node *n, struct endpoint to, uint64_t id)
+{
+    struct message *m = outbox_send(n->out, to, MSG_RING, id);
+    m->ring.value = blob_ref(n->adopt.value);
+}
+
+/* ---- taking one over ---- */
+
+static void write_next(struct node *n)
+{
+    struct effect *e = outbox_add(n->out, EF_STORE_META);
+    e->op = id_make(ID_NODE, OP_RING);
+    e->meta.name = META_RING;
+    e->meta.value = arena_copy(&n->out->arena, blob_bytes(n->adopt.next_value));
+    n->adopt.retry_us = UINT64_MAX;
+}
+
+static int decode(struct bytes value, struct ring **out)
+{
+    struct ring_value v;
+    int rc = ring_value_decode(value, &v);
+    if (rc != KV_OK)
+        return rc;
+    rc = ring_create(&v, out);
+    ring_value_deinit(&v);
+    return rc;
+}
+
+static void drop_next(struct node *n)
+{
+    if (n->adopt.next)
+        ring_destroy(n->adopt.next);
+    blob_unref(n->adopt.next_value);
+    n->adopt.next = NULL;
+    n->adopt.next_value = NULL;
+    n->adopt.retry_us = UINT64_MAX;
+}
+
+void adopt_begin(struct node *n, struct bytes value)
+{
+    if (n->adopt.next)
+        return; /* one at a time; what is newer will be heard of again */
+    int rc = decode(value, &n->adopt.next);
+    if (rc == KV_OK && n->adopt.next->value.partitions != n->partitions)
+        rc = KV_E_WRONG_CLUSTER;
+    if (rc == KV_OK && n->adopt.next->value.epoch > adopt_epoch(n)) {
+        n->adopt.next_value = blob_copy(value);
+        rc = n->adopt.next_value ? KV_OK : KV_E_NO_MEMORY;
+    }
+    if (rc != KV_OK)
+        outbox_log(n->out, LOG_ERROR, "event=ring_refused status=%s text=\"%s\"", kv_error_word(rc),
+                   kv_error_text(rc));
+    if (n->adopt.next_value)
+        write_next(n);
+    else
+        drop_next(n);
+}
+
+void adopt_message(struct node *n, const struct message *m)
+{
+    if (m->ring.value)
+        adopt_begin(n, blob_bytes(m->ring.value));
+}
+
+/* ---- in force ---- */
+
+static const struct member *find_self(const struct node *n, const struct ring *r)
+{
+    const struct member *m = ring_value_find_name(&r->value, n->name);
+    return m && m->store_id == n->store_id ? m : NULL;
+}
+
+static void log_place(struct node *n)
+{
+    const struct ring *r = n->ring;
+    if (n->self)
+        outbox_log(n->out, LOG_INFO,
+                   "event=ring epoch=%llu members=%u replicas=%u id=%u partitions=%u hash=%016llx",
+                   (unsigned long long)r->value.epoch, r->value.member_count, r->value.replicas, n->self,
+                   ring_owned(r, n->self), (unsigned long long)r->hash);
+    else
+        outbox_log(
+            n->out, LOG_WARN,
+            "event=newcomer epoch=%llu name=%s store=%016llx text=\"the cluster's ring is formed and this "
+            "store is no member of it: this node takes no part\"",
+            (unsigned long long)r->value.epoch, n->name, (unsigned long long)n->store_id);
+}
+
+/* Who is a member now, and who not any more. A founder that has welcomed us is known to be alive; everybody
+ * else is unproven until first heard of. */
+static int tell_swim(struct node *n, const struct ring *old)
+{
+    const struct ring_value *v = &n->ring->value;
+    for (uint32_t i = 0; old && i < old->value.member_count; i++)
+        if (!ring_value_find(v, old->value.members[i].id))
+            swim_remove(n->swim, old->value.members[i].id);
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        if (v->members[i].id == n->self)
+            continue;
+        int rc = swim_add(n->swim, n->now, v->members[i].id, &v->members[i].addr, false);
+        if (rc != KV_OK)
+            return rc;
+        const struct peer *p = peers_find(n, v->members[i].id);
+        if (p && p->up)
+            swim_heard(n->swim, n->now, p->id, p->generation, &p->addr);
+    }
+    return KV_OK;
+}
+
+/* The ring of n->ring is told to everybody; `old` is the one before, or NULL. */
+static int tell_all(struct node *n, const struct ring *old)
+{
+    int rc = n->self && !n->coord ? parts_create(n) : KV_OK;
+    if (rc == KV_OK)
+        rc = peers_set(n);
+    if (rc != KV_OK || !n->self)
+        return rc;
+    rc = tell_swim(n, old);
+    coord_ring_set(n->coord, n->now, n->ring, n->out);
+    scans_ring_set(n->scans, n->ring);
+    hints_ring_set(n->hints, n->ring);
+    return rc;
+}
+
+static void put_in_force(struct node *n, struct ring *next, struct blob *value)
+{
+    struct ring *old = n->ring;
+    bool founding = form_active(n);
+    const struct member *self = find_self(n, next);
+    if (n->self && !self) {
+        node_exit(n, KV_E_NOT_MEMBER, "%s is no member of ring %llu any more", n->name,
+                  (unsigned long long)next->value.epoch);
+        ring_destroy(next);
+        blob_unref(value);
+        return;
+    }
+    n->ring = next;
+    n->self = self ? self->id : 0;
+    blob_unref(n->adopt.value);
+    n->adopt.value = value;
+    int rc = tell_all(n, old);
+    if (old)
+        ring_destroy(old);
+    if (rc != KV_OK) {
+        node_exit(n, rc, "no memory for ring %llu", (unsigned long long)next->value.epoch);
+        return;
+    }
+    log_place(n);
+    conns_ring_changed(n);
+    for (uint32_t i = 0; founding && i < n->peers.count; i++)
+        if (n->peers.items[i].up)
+            adopt_send(n, to_peer(n->peers.items[i].id), 0); /* others may still be waiting for it */
+}
+
+void adopt_written(struct node *n, int status)
+{
+    KV_ASSERT(n->adopt.next);
+    if (status != KV_OK) {
+        n->adopt.retry_us = n->now.mono_us + META_RETRY_US;
+        return;
+    }
+    struct ring *next = n->adopt.next;
+    struct blob *value = n->adopt.next_value;
+    n->adopt.next = NULL;
+    n->adopt.next_value = NULL;
+    put_in_force(n, next, value);
+}
+
+void adopt_tick(struct node *n)
+{
+    if (n->adopt.retry_us <= n->now.mono_us)
+        write_next(n);
+}
+
+/* ---- at the start of a life ---- */
+
+int adopt_restore(struct node *n, struct bytes value)
+{
+    int rc = decode(value, &n->ring);
+    if (rc != KV_OK)
+        return rc == KV_E_NO_MEMORY ? rc : KV_E_CORRUPT;
+    n->adopt.value = blob_copy(value);
+    if (!n->adopt.value)
+        return KV_E_NO_MEMORY;
+    n->partitions = n->ring->value.partitions;
+    const struct member *self = find_self(n, n->ring);
+    n->self = self ? self->id : 0;
+    return n->self ? parts_create(n) : KV_OK;
+}
+
+void adopt_start(struct node *n)
+{
+    if (!n->ring)
+        return;
+    int rc = tell_all(n, NULL);
+    if (rc != KV_OK)
+        node_exit(n, rc, "no memory for ring %llu", (unsigned long long)adopt_epoch(n));
+    else
+        log_place(n);
+}
+
+void adopt_deinit(struct node *n)
+{
+    drop_next(n);
+    blob_unref(n->adopt.value);
+    if (n->ring)
+        ring_destroy(n->ring);
+}

@@ -1,0 +1,295 @@
+/* What the files of this folder share. One file, one concept; node.c dispatches the events, loops back what a
+ * part says to this node itself, and puts cluster, epoch and clock into whatever leaves.
+ *
+ *     node.c      create, step, deadline, check          conns.c    connections accepted: HELLO, refusals
+ *     peers.c     connections dialled, reachability      adopt.c    the ring: fetched, durable, in force
+ *     form.c      founders agree on epoch 1              replica.c  this node's own rows
+ *     front.c     a client's requests, checked           hlc.c      the clock, what it says, its floor
+ *     status.c    STATUS and STATS
+ *
+ * Every function here runs inside node_step: `n->now` and `n->out` are that step's. */
+#ifndef NODE_INTERNAL_H
+#define NODE_INTERNAL_H
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/prng.h"
+#include "coord/coord.h"
+#include "coord/scan.h"
+#include "kv_error.h"
+#include "model/id.h"
+#include "node/node.h"
+#include "repair/hints.h"
+
+#define FOUND_RETRY_US \
+    UINT64_C(200000) /* FOUND is said again this often, with jitter, until a ring is there */
+#define RING_FETCH_US    UINT64_C(200000)   /* a newer ring is asked for at most this often */
+#define REFUSED_RETRY_US UINT64_C(10000000) /* who refused us is dialled again after this */
+#define META_RETRY_US    UINT64_C(500000)   /* a disk that was full is tried again */
+#define STOP_GRACE_US    UINT64_C(5000000)  /* requests in flight at EV_STOP get this long */
+#define CLOCK_LOOK_US    UINT64_C(10000000) /* how often we compare our clock with our peers' */
+#define REPLICA_OPS_MAX  32768u             /* storage operations in flight; a power of two */
+#define NEWCOMERS_MAX    16u                /* strangers with our cluster's name that `status` shows */
+#define NEWCOMER_KEEP_US UINT64_C(30000000)
+
+/* The serials of this folder's own storage operations (ID_NODE). */
+enum node_op { OP_FLOOR = 1, OP_RING, OP_ACCEPTED };
+
+/* One line a minute per subject. */
+struct log_limit {
+    uint64_t last_us;
+    uint64_t suppressed;
+};
+
+/* ---- peers.c: one per member but this node (before there is a ring: per founder), in order of id ---- */
+
+struct peer {
+    uint32_t id;
+    struct addr addr;       /* where it is dialled */
+    bool connected;         /* the dialled connection is there */
+    bool up;                /* ... and it answered our HELLO as the member it should be */
+    bool reachable;         /* up, and not dead to swim: what coord, scans and hints were told */
+    bool offset_known;      /* wall_offset_ms was learned */
+    int64_t wall_offset_ms; /* its wall clock minus our monotonic one */
+    uint64_t store_id;      /* of the process that welcomed us */
+    uint64_t generation;    /* of it */
+    struct addr advertised; /* where it said in its own HELLO that it listens; port 0: not heard of */
+    uint64_t advertised_generation;
+    uint64_t retry_us;        /* it refused us and is left alone until then; UINT64_MAX: no */
+    struct log_limit refused; /* it refused us, or is not who it should be */
+};
+
+struct peers {
+    struct peer *items;
+    uint32_t count;
+    bool introduced; /* somebody has welcomed this process: only then it gossips */
+};
+
+struct peer *peers_find(const struct node *n, uint32_t member);
+const char *peers_name(const struct node *n, uint32_t member);
+int peers_set(struct node *n); /* from the ring, or the founders before it. KV_E_NO_MEMORY */
+void peers_connected(struct node *n, uint32_t member);
+void peers_lost(struct node *n, uint32_t member);
+void peers_dial_now(struct node *n, struct peer *p);
+void peers_message(struct node *n, struct peer *p, struct message *m); /* WELCOME, REFUSED */
+void peers_swim_changes(struct node *n);
+void peers_tick(struct node *n);
+uint64_t peers_deadline_us(const struct node *n);
+void peers_check(const struct node *n);
+void peers_deinit(struct node *n);
+
+/* ---- conns.c: connections that others made to us, from their HELLO on ---- */
+
+struct inbound {
+    uint64_t id;
+    uint32_t member; /* 0: a client */
+    uint64_t store_id;
+    uint32_t requests; /* a client's, not answered yet */
+};
+
+/* Someone with our cluster's name who is no member: a wiped founder, or a node that may join later. */
+struct newcomer {
+    char name[NAME_MAX_BYTES + 1];
+    struct addr addr;
+    uint64_t store_id;
+    uint64_t generation;
+    uint64_t seen_us;
+};
+
+#define CONN_REFUSALS 64u
+
+struct conns {
+    struct map map; /* conn id -> struct inbound */
+    uint32_t clients;
+    struct newcomer newcomers[NEWCOMERS_MAX];
+    uint32_t newcomer_count;
+    struct log_limit refused[CONN_REFUSALS]; /* by status */
+};
+
+struct inbound *conns_find(const struct node *n, uint64_t id);
+void conns_hello(struct node *n, uint64_t id, const struct message *m);
+void conns_refuse(struct node *n, struct endpoint at, int status, const char *text);
+void conns_closed(struct node *n, uint64_t id);
+void conns_answered(struct node *n, uint64_t id);
+void conns_ring_changed(struct node *n); /* closes those of members that are none any more */
+void conns_deinit(struct node *n);
+
+/* ---- adopt.c ---- */
+
+struct adopt {
+    struct ring *next;       /* on its way to the disk; NULL: none */
+    struct blob *next_value; /* its encoding */
+    struct blob *value;      /* of n->ring */
+    uint64_t asked_us;       /* a newer ring was last asked for */
+    uint64_t retry_us;       /* the disk was full; UINT64_MAX: no */
+};
+
+uint64_t adopt_epoch(const struct node *n);
+void adopt_heard(struct node *n, struct endpoint from, uint64_t epoch);
+void adopt_send(struct node *n, struct endpoint to, uint64_t id);
+void adopt_message(struct node *n, const struct message *m);
+void adopt_begin(struct node *n, struct bytes value);
+void adopt_written(struct node *n, int status);
+int adopt_restore(struct node *n, struct bytes value); /* at create: KV_E_CORRUPT, KV_E_NO_MEMORY */
+void adopt_start(struct node *n);
+void adopt_tick(struct node *n);
+void adopt_deinit(struct node *n);
+
+/* ---- form.c ---- */
+
+struct founder {
+    char name[NAME_MAX_BYTES + 1];
+    char zone[NAME_MAX_BYTES + 1];
+    struct addr addr;
+    uint32_t weight;
+    uint64_t store_id;      /* 0: not heard of */
+    uint64_t accepted_hash; /* what it says it has accepted durably */
+};
+
+struct form {
+    struct founder *founders; /* in order of name: ids are index + 1 */
+    uint32_t count;
+    uint32_t self; /* index */
+    uint64_t initial_hash;
+    struct blob *accepted; /* epoch 1 as we accepted it; NULL: not yet */
+    uint64_t accepted_hash;
+    bool durable; /* ... and it is on disk, so it may be told */
+    bool writing;
+    uint64_t retry_us;
+    struct log_limit mismatch, stuck;
+};
+
+int form_init(struct node *n, const struct node_config *config, char error[256]);
+bool form_active(const struct node *n);
+const struct founder *form_find(const struct node *n, const char *name);
+uint32_t form_id(const struct node *n, const struct founder *f);
+void form_start(struct node *n);
+void form_welcomed(struct node *n, const struct peer *p);
+void form_message(struct node *n, struct endpoint from, uint32_t member, const struct message *m);
+void form_written(struct node *n, int status);
+void form_tick(struct node *n);
+uint64_t form_deadline_us(const struct node *n);
+void form_deinit(struct node *n);
+
+/* ---- replica.c ---- */
+
+struct replica_op {
+    enum message_type type; /* MSG_WRITE, MSG_READ, MSG_RANGE, MSG_REQUEST (get --local); MSG_NONE: free */
+    struct endpoint from;
+    uint64_t id; /* of the message to be answered */
+    uint64_t began_us;
+    uint32_t serial;    /* changes with each use: a stale completion is noticed */
+    uint32_t bytes;     /* booked */
+    uint32_t next_free; /* index + 1 */
+    uint8_t hint_count;
+    uint32_t hints[REPLICAS_MAX];
+};
+
+struct replica {
+    struct replica_op *ops;
+    uint32_t cap;
+    uint32_t first_free; /* index + 1; 0: none */
+    uint32_t active;
+    uint64_t bytes;
+    bool full; /* the disk was, at the last write */
+    uint64_t rows_written, reads, pages, stale, wrong_ring, refused;
+};
+
+void replica_message(struct node *n, struct endpoint from, struct message *m); /* WRITE, READ, RANGE */
+void replica_local_get(struct node *n, struct endpoint from, const struct message *m);
+void replica_written(struct node *n, const struct event *in);
+void replica_read(struct node *n, const struct event *in);
+void replica_page(struct node *n, const struct event *in);
+void replica_check(const struct node *n);
+void replica_deinit(struct node *n);
+
+/* ---- front.c ---- */
+
+struct front {
+    uint64_t invalid_stamps, refused, unavailable, local_gets, scans;
+};
+
+void front_message(struct node *n, struct inbound *c, struct message *m); /* REQUEST, SCAN */
+uint64_t front_bytes_in_flight(const struct node *n);
+
+/* ---- hlc.c ---- */
+
+struct hlc_state {
+    uint64_t raw_wall_ms; /* of this step, before peers are asked */
+    uint64_t settled_us; /* clients are served from here on; UINT64_MAX: the first floor is not durable yet */
+    uint64_t writing;    /* the floor on its way to the disk; 0: none */
+    uint64_t due_us;     /* the floor is looked at again */
+    bool retrying;       /* ... because the disk was full */
+    uint64_t looked_us;
+    int64_t ahead_ms; /* of our peers' median; below 0: behind */
+    bool median_known;
+    uint64_t refused; /* clocks of members and clients that were too far ahead */
+    struct log_limit warn;
+};
+
+void hlc_begin(struct node *n, struct now now);
+void hlc_look(struct node *n); /* compares with the peers: after a WELCOME, and now and then */
+uint64_t hlc_now(const struct node *n);
+uint64_t hlc_said(const struct node *n);
+void hlc_heard(struct node *n, uint64_t hlc);
+void hlc_handshake(struct node *n, uint64_t hlc);
+bool hlc_settled(const struct node *n);
+void hlc_end(struct node *n);
+void hlc_written(struct node *n, int status);
+
+/* ---- status.c ---- */
+
+void status_send(struct node *n, struct endpoint to, uint64_t id);
+void stats_send(struct node *n, struct endpoint to, uint64_t id);
+
+/* ---- the node ---- */
+
+struct node {
+    char name[NAME_MAX_BYTES + 1];
+    char cluster[NAME_MAX_BYTES + 1];
+    char zone[NAME_MAX_BYTES + 1];
+    uint32_t weight;
+    struct addr addr;
+    uint32_t replicas; /* N and Q to found with */
+    uint32_t partitions;
+    uint32_t value_max_bytes;
+    uint64_t store_id;
+    uint64_t generation;
+    uint64_t cluster_hash;
+    struct swim_config swim_config;
+    struct prng prng;
+
+    uint32_t self;     /* member id; 0: none */
+    struct ring *ring; /* in force; NULL: none yet */
+    /* The parts: there once this node is a member. */
+    struct swim *swim;
+    struct coord *coord;
+    struct scans *scans;
+    struct hints *hints;
+
+    struct clock clock;
+    struct hlc_state hlc;
+    struct peers peers;
+    struct conns conns;
+    struct adopt adopt;
+    struct form form;
+    struct replica replica;
+    struct front front;
+
+    bool started;
+    bool stopping;
+    bool exited;
+    uint64_t stop_us;   /* at the latest */
+    uint64_t misplaced; /* messages of a kind that its sender has no business to send */
+
+    /* Of the step that is running. */
+    struct now now;
+    struct outbox *out;
+    uint32_t looped; /* effects before this one have been looked at for the loop-back */
+};
+
+int parts_create(struct node *n); /* once n->self is known */
+void node_exit(struct node *n, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool log_may(struct node *n, struct log_limit *limit);
+
+#endif

@@ -1,0 +1,330 @@
+/* The connections that this node dials, one to every other member (before there is a ring: to every other
+ * founder), and who can be reached: a member that answered our HELLO as who it should be, and that is not
+ * dead to swim. What coord, scans and hints are told of a member is exactly that, once per change.
+ *
+ * A member lives where swim says it lives; the ring's address is only where to look first. */
+#include "node/internal.h"
+
+#include <stdlib.h>
+
+static struct peer *find_in(const struct peers *peers, uint32_t member)
+{
+    uint32_t low = 0, high = peers->count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (peers->items[mid].id < member)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < peers->count && peers->items[low].id == member ? &peers->items[low] : NULL;
+}
+
+struct peer *peers_find(const struct node *n, uint32_t member)
+{
+    return find_in(&n->peers, member);
+}
+
+const char *peers_name(const struct node *n, uint32_t member)
+{
+    if (n->ring) {
+        const struct member *m = ring_value_find(&n->ring->value, member);
+        return m ? m->name : "?";
+    }
+    return member >= 1 && member <= n->form.count ? n->form.founders[member - 1].name : "?";
+}
+
+/* ---- reachability ---- */
+
+static bool swim_says_dead(const struct node *n, uint32_t member)
+{
+    struct swim_view view;
+    if (!n->swim || swim_lookup(n->swim, member, &view) != KV_OK)
+        return true;
+    return view.state != MEMBER_ALIVE && view.state != MEMBER_SUSPECT;
+}
+
+static void update_reachable(struct node *n, struct peer *p)
+{
+    bool reachable = p->up && !swim_says_dead(n, p->id);
+    if (reachable == p->reachable)
+        return;
+    p->reachable = reachable;
+    if (!n->coord)
+        return;
+    coord_peer_set(n->coord, n->now, p->id, reachable, n->out);
+    scans_peer_set(n->scans, n->now, hlc_now(n), p->id, reachable, n->out);
+    hints_peer_set(n->hints, n->now, p->id, reachable);
+}
+
+/* NULL: no longer. */
+static void dial(struct node *n, struct peer *p, const struct addr *addr)
+{
+    struct effect *e = outbox_add(n->out, EF_PEER);
+    e->peer.member = p->id;
+    if (addr) {
+        e->peer.addr = *addr;
+        p->addr = *addr;
+    }
+    p->retry_us = UINT64_MAX;
+}
+
+static void set_down(struct node *n, struct peer *p)
+{
+    p->connected = false;
+    p->up = false;
+    update_reachable(n, p);
+}
+
+/* Whoever refuses us, or is somebody else, is not asked again at the shell's pace. */
+static void leave_alone(struct node *n, struct peer *p)
+{
+    set_down(n, p);
+    struct addr addr = p->addr;
+    dial(n, p, NULL);
+    p->addr = addr;
+    p->retry_us = n->now.mono_us + REFUSED_RETRY_US + prng_below(&n->prng, REFUSED_RETRY_US / 4);
+}
+
+void peers_dial_now(struct node *n, struct peer *p)
+{
+    if (!p->connected)
+        dial(n, p, &p->addr);
+}
+
+/* Swim learned that a member lives elsewhere. A connection to the very process that moved stays: the two
+ * addresses are then only two names. */
+static void follow_address(struct node *n, struct peer *p)
+{
+    struct swim_view view;
+    if (!n->swim || swim_lookup(n->swim, p->id, &view) != KV_OK || view.addr.port == 0)
+        return;
+    if (addr_eq(&view.addr, &p->addr) || (p->up && p->generation == view.generation))
+        return;
+    set_down(n, p);
+    dial(n, p, &view.addr);
+}
+
+/* ---- the table ---- */
+
+static int compare_peers(const void *a, const void *b)
+{
+    uint32_t x = ((const struct peer *)a)->id, y = ((const struct peer *)b)->id;
+    return (x > y) - (x < y);
+}
+
+/* Everyone but us, with fresh state. */
+static uint32_t list_members(const struct node *n, struct peer *items)
+{
+    uint32_t count = 0;
+    if (n->ring) {
+        const struct ring_value *v = &n->ring->value;
+        for (uint32_t i = 0; i < v->member_count; i++)
+            if (strcmp(v->members[i].name, n->name) != 0)
+                items[count++] = (struct peer){.id = v->members[i].id, .addr = v->members[i].addr};
+    } else {
+        for (uint32_t i = 0; i < n->form.count; i++)
+            if (i != n->form.self)
+                items[count++] = (struct peer){.id = i + 1, .addr = n->form.founders[i].addr};
+    }
+    qsort(items, count, sizeof *items, compare_peers);
+    return count;
+}
+
+/* One that was known before: keeps its connection, unless it turns out to be somebody else's. */
+static void carry_over(struct node *n, const struct peer *old, struct peer *p)
+{
+    struct addr addr = p->addr;
+    *p = *old;
+    const struct member *m = n->ring ? ring_value_find(&n->ring->value, p->id) : NULL;
+    if (p->up && m && m->store_id != p->store_id) {
+        p->addr = addr;
+        leave_alone(n, p);
+    } else if (!p->up && !n->swim && !addr_eq(&addr, &p->addr)) {
+        dial(n, p, &addr); /* with swim, swim says where it lives */
+    }
+}
+
+int peers_set(struct node *n)
+{
+    uint32_t most = n->ring ? n->ring->value.member_count : n->form.count;
+    struct peer *items = calloc(most ? most : 1, sizeof *items);
+    if (!items)
+        return KV_E_NO_MEMORY;
+    struct peers old = n->peers;
+    n->peers.items = items;
+    n->peers.count = list_members(n, items);
+    for (uint32_t i = 0; i < old.count; i++) {
+        if (peers_find(n, old.items[i].id))
+            continue;
+        set_down(n, &old.items[i]);
+        dial(n, &old.items[i], NULL);
+    }
+    for (uint32_t i = 0; i < n->peers.count; i++) {
+        const struct peer *known = find_in(&old, items[i].id);
+        if (known)
+            carry_over(n, known, &items[i]);
+        else
+            dial(n, &items[i], &items[i].addr);
+    }
+    free(old.items);
+    return KV_OK;
+}
+
+/* ---- HELLO, and what is answered to it ---- */
+
+void peers_connected(struct node *n, uint32_t member)
+{
+    struct peer *p = peers_find(n, member);
+    if (!p)
+        return; /* no member any more; the shell has been told */
+    set_down(n, p);
+    p->connected = true;
+    struct message *m = outbox_send(n->out, to_peer(member), MSG_HELLO, id_make(ID_PEERS, member));
+    m->hello = (struct msg_hello){
+        .role = ROLE_MEMBER,
+        .cluster = n->cluster,
+        .name = n->name,
+        .member_id = n->self,
+        .store_id = n->store_id,
+        .generation = n->generation,
+        .addr = n->addr,
+    };
+}
+
+void peers_lost(struct node *n, uint32_t member)
+{
+    struct peer *p = peers_find(n, member);
+    if (!p)
+        return;
+    set_down(n, p);
+    follow_address(n, p);
+}
+
+/* Whether the process that answered is the one that should live there. */
+static bool is_who_it_should_be(const struct node *n, const struct peer *p, const struct msg_welcome *w)
+{
+    if (!n->ring)
+        return strcmp(w->name, peers_name(n, p->id)) == 0;
+    const struct member *m = ring_value_find(&n->ring->value, p->id);
+    return m && strcmp(w->name, m->name) == 0 && w->store_id == m->store_id;
+}
+
+static void welcomed(struct node *n, struct peer *p, const struct message *m)
+{
+    const struct msg_welcome *w = &m->welcome;
+    if (m->cluster != n->cluster_hash || !is_who_it_should_be(n, p, w)) {
+        if (log_may(n, &p->refused)) {
+            char text[ADDR_TEXT_MAX];
+            outbox_log(n->out, LOG_WARN,
+                       "event=wrong_peer expected=%s addr=%s found=%s cluster=%s store=%016llx "
+                       "text=\"another node or another store answers at a member's address\"",
+                       peers_name(n, p->id), addr_format(&p->addr, text), w->name, w->cluster,
+                       (unsigned long long)w->store_id);
+        }
+        leave_alone(n, p);
+        return;
+    }
+    p->up = true;
+    p->store_id = w->store_id;
+    p->generation = w->generation;
+    p->wall_offset_ms = (int64_t)w->wall_ms - (int64_t)(n->now.mono_us / 1000);
+    p->offset_known = true;
+    n->peers.introduced = true;
+    hlc_handshake(n, m->hlc);
+    hlc_look(n);
+    if (n->swim)
+        swim_heard(n->swim, n->now, p->id, p->generation, &p->addr);
+    update_reachable(n, p);
+    form_welcomed(n, p);
+}
+
+static void refused(struct node *n, struct peer *p, const struct message *m)
+{
+    const struct msg_refused *r = &m->refused;
+    if (log_may(n, &p->refused)) {
+        char text[ADDR_TEXT_MAX];
+        outbox_log(n->out, LOG_WARN, "event=refused_by peer=%s addr=%s status=%s text=\"%s\"",
+                   peers_name(n, p->id), addr_format(&p->addr, text), kv_error_word(r->status), r->text);
+    }
+    if (r->status == KV_E_DUPLICATE_ID && m->cluster == n->cluster_hash) {
+        node_exit(n, KV_E_DUPLICATE_ID,
+                  "another live process is %s: %s says so; this one, which came later, leaves", n->name,
+                  peers_name(n, p->id));
+        return;
+    }
+    leave_alone(n, p);
+}
+
+void peers_message(struct node *n, struct peer *p, struct message *m)
+{
+    if (!p->connected || p->up)
+        return; /* of a connection that is given up, or a second answer */
+    if (m->type == MSG_WELCOME)
+        welcomed(n, p, m);
+    else
+        refused(n, p, m);
+}
+
+/* ---- what swim says ---- */
+
+static void log_change(struct node *n, const struct swim_change *c)
+{
+    static const enum log_level levels[] = {LOG_INFO, LOG_INFO, LOG_WARN, LOG_INFO};
+    if (c->before == c->now.state)
+        return;
+    char text[ADDR_TEXT_MAX];
+    outbox_log(
+        n->out, levels[c->now.state], "event=member_%s member=%u name=%s addr=%s generation=%llu was=%s",
+        member_state_name(c->now.state), c->member, peers_name(n, c->member), addr_format(&c->now.addr, text),
+        (unsigned long long)c->now.generation, member_state_name(c->before));
+}
+
+void peers_swim_changes(struct node *n)
+{
+    struct swim_change c;
+    while (n->swim && swim_next_change(n->swim, &c)) {
+        log_change(n, &c);
+        struct peer *p = peers_find(n, c.member);
+        if (!p)
+            continue;
+        follow_address(n, p);
+        update_reachable(n, p);
+    }
+}
+
+/* ---- time ---- */
+
+void peers_tick(struct node *n)
+{
+    for (uint32_t i = 0; i < n->peers.count; i++)
+        if (n->peers.items[i].retry_us <= n->now.mono_us)
+            peers_dial_now(n, &n->peers.items[i]);
+}
+
+uint64_t peers_deadline_us(const struct node *n)
+{
+    uint64_t at = UINT64_MAX;
+    for (uint32_t i = 0; i < n->peers.count; i++)
+        if (n->peers.items[i].retry_us < at)
+            at = n->peers.items[i].retry_us;
+    return at;
+}
+
+void peers_check(const struct node *n)
+{
+    for (uint32_t i = 0; i < n->peers.count; i++) {
+        const struct peer *p = &n->peers.items[i];
+        KV_ASSERT(i == 0 || n->peers.items[i - 1].id < p->id);
+        KV_ASSERT(!p->up || p->connected);
+        KV_ASSERT(!p->reachable || p->up);
+        KV_ASSERT(p->retry_us == UINT64_MAX || !p->connected);
+        KV_ASSERT(!n->coord || coord_peer_reachable(n->coord, p->id) == p->reachable);
+        KV_ASSERT(p->reachable == (p->up && !swim_says_dead(n, p->id)));
+    }
+}
+
+void peers_deinit(struct node *n)
+{
+    free(n->peers.items);
+}

@@ -1,0 +1,202 @@
+/* What a node tells of itself and of the others: STATUS, the members as it sees them; STATS, its counters. */
+#include "node/internal.h"
+
+/* ---- STATUS ---- */
+
+static struct status_member member_status(const struct node *n, const struct member *m)
+{
+    struct status_member s = {
+        .id = m->id,
+        .name = m->name,
+        .zone = m->zone,
+        .addr = m->addr,
+        .state = MEMBER_DEAD,
+        .in_ring = 1,
+        .partitions = ring_owned(n->ring, m->id),
+    };
+    struct swim_view view;
+    const struct peer *p = peers_find(n, m->id);
+    if (n->swim && swim_lookup(n->swim, m->id, &view) == KV_OK) {
+        s.state = (uint8_t)view.state;
+        s.generation = view.generation;
+        s.incarnation = view.incarnation;
+        if (view.addr.port)
+            s.addr = view.addr;
+        s.rtt_us = coord_rtt_us(n->coord, m->id);
+        if (!s.rtt_us)
+            s.rtt_us = view.rtt_us;
+    } else if (p && p->up) {
+        s.state = MEMBER_ALIVE;
+        s.generation = p->generation;
+    }
+    if (m->id == n->self && n->stopping)
+        s.state = MEMBER_LEFT;
+    return s;
+}
+
+static struct status_member self_status(const struct node *n)
+{
+    return (struct status_member){
+        .id = n->self,
+        .name = n->name,
+        .zone = n->zone,
+        .addr = n->addr,
+        .state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE,
+        .generation = n->generation,
+    };
+}
+
+static struct status_member founder_status(const struct node *n, uint32_t index)
+{
+    const struct founder *f = &n->form.founders[index];
+    const struct peer *p = peers_find(n, index + 1);
+    return (struct status_member){
+        .id = index + 1,
+        .name = f->name,
+        .zone = f->zone,
+        .addr = f->addr,
+        .state = p && p->up ? MEMBER_ALIVE : MEMBER_DEAD,
+        .generation = p && p->up ? p->generation : 0,
+    };
+}
+
+static uint32_t list_newcomers(const struct node *n, struct status_member *members)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns.newcomer_count; i++) {
+        const struct newcomer *it = &n->conns.newcomers[i];
+        if (n->now.mono_us < it->seen_us + NEWCOMER_KEEP_US)
+            members[count++] = (struct status_member){
+                .name = it->name,
+                .zone = "",
+                .addr = it->addr,
+                .state = MEMBER_ALIVE,
+                .generation = it->generation,
+            };
+    }
+    return count;
+}
+
+/* Members first, in order of id; then who is none: this node itself, founders before there is a ring, and
+ * newcomers that were refused lately. */
+static uint32_t list_members(const struct node *n, struct status_member *members)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; n->ring && i < n->ring->value.member_count; i++)
+        members[count++] = member_status(n, &n->ring->value.members[i]);
+    for (uint32_t i = 0; form_active(n) && i < n->form.count; i++)
+        if (i != n->form.self)
+            members[count++] = founder_status(n, i);
+    if (!n->self)
+        members[count++] = self_status(n);
+    return count + list_newcomers(n, &members[count]);
+}
+
+void status_send(struct node *n, struct endpoint to, uint64_t id)
+{
+    uint32_t most = (n->ring ? n->ring->value.member_count : n->form.count) + 1 + NEWCOMERS_MAX;
+    struct status_member *members = arena_alloc(&n->out->arena, most * sizeof *members);
+    struct message *m = outbox_send(n->out, to, MSG_STATUS, id);
+    m->status = (struct msg_status){
+        .cluster = n->cluster,
+        .seen_by = n->self,
+        .seen_by_name = n->name,
+        .ring_hash = n->ring ? n->ring->hash : 0,
+        .count = members ? list_members(n, members) : 0,
+        .members = members,
+    };
+}
+
+/* ---- STATS ---- */
+
+#define STATS_MAX 96u
+
+struct table {
+    struct stat_value *stats;
+    uint32_t count;
+};
+
+static void add(struct table *t, const char *name, uint64_t value)
+{
+    KV_ASSERT(t->count < STATS_MAX);
+    t->stats[t->count++] = (struct stat_value){.name = name, .value = value};
+}
+
+static void add_coord(const struct node *n, struct table *t)
+{
+    static const char *const gets[] = {"ops_get_ok",      "ops_get_not_found",  "ops_get_unavailable",
+                                       "ops_get_timeout", "ops_get_overloaded", "ops_get_refused"};
+    static const char *const puts[] = {"ops_put_ok",      "ops_put_not_found",  "ops_put_unavailable",
+                                       "ops_put_timeout", "ops_put_overloaded", "ops_put_refused"};
+    struct coord_counters c = n->coord ? coord_counters(n->coord) : (struct coord_counters){0};
+    for (uint32_t i = 0; i <= OUTCOME_REFUSED; i++)
+        add(t, gets[i], c.gets[i]);
+    for (uint32_t i = 0; i <= OUTCOME_REFUSED; i++)
+        if (i != OUTCOME_NOT_FOUND)
+            add(t, puts[i], c.puts[i]);
+    add(t, "hedges", c.hedges);
+    add(t, "write_backs", c.write_backs);
+    add(t, "hinted", c.hinted);
+    add(t, "replans", c.replans);
+    add(t, "late_answers", c.late_answers);
+    add(t, "requests_in_flight", n->coord ? coord_in_flight(n->coord) : 0);
+    add(t, "requests_unanswered", n->coord ? coord_unanswered(n->coord) : 0);
+    add(t, "scans_active", n->scans ? scans_active(n->scans) : 0);
+    add(t, "hints_waiting", n->hints ? hints_waiting(n->hints, 0) : 0);
+    add(t, "hints_bytes", n->hints ? hints_bytes(n->hints) : 0);
+    add(t, "hints_handed_over", n->hints ? hints_handed_over(n->hints) : 0);
+}
+
+static void add_swim(const struct node *n, struct table *t)
+{
+    struct swim_counters s = n->swim ? swim_counters(n->swim) : (struct swim_counters){0};
+    add(t, "swim_probes", s.probes);
+    add(t, "swim_acks", s.acks);
+    add(t, "swim_nacks", s.nacks);
+    add(t, "swim_indirect_probes", s.indirect_probes);
+    add(t, "swim_suspicions", s.suspicions);
+    add(t, "swim_deaths", s.deaths);
+    add(t, "swim_refutations", s.refutations);
+    add(t, "swim_syncs", s.syncs);
+    add(t, "swim_ignored", s.ignored);
+    add(t, "swim_awareness", s.awareness);
+}
+
+static void add_own(const struct node *n, struct table *t)
+{
+    const struct replica *r = &n->replica;
+    add(t, "rows_written", r->rows_written);
+    add(t, "rows_read", r->reads);
+    add(t, "pages_read", r->pages);
+    add(t, "replica_refused", r->refused);
+    add(t, "replica_stale", r->stale);
+    add(t, "replica_wrong_ring", r->wrong_ring);
+    add(t, "storage_ops_in_flight", r->active);
+    add(t, "bytes_in_flight", front_bytes_in_flight(n));
+    add(t, "disk_full", r->full);
+    add(t, "requests_refused", n->front.refused);
+    add(t, "requests_unavailable", n->front.unavailable);
+    add(t, "stamps_refused", n->front.invalid_stamps);
+    add(t, "gets_local", n->front.local_gets);
+    add(t, "scan_pages", n->front.scans);
+    add(t, "messages_misplaced", n->misplaced);
+    add(t, "clients", n->conns.clients);
+    add(t, "generation", n->generation);
+    add(t, "ring_epoch", adopt_epoch(n));
+    add(t, "ring_partitions_owned", n->ring && n->self ? ring_owned(n->ring, n->self) : 0);
+    add(t, "clock_ahead_ms", n->hlc.ahead_ms > 0 ? (uint64_t)n->hlc.ahead_ms : 0);
+    add(t, "clock_behind_ms", n->hlc.ahead_ms < 0 ? (uint64_t)-n->hlc.ahead_ms : 0);
+    add(t, "clocks_refused", n->hlc.refused);
+}
+
+void stats_send(struct node *n, struct endpoint to, uint64_t id)
+{
+    struct table t = {.stats = arena_alloc(&n->out->arena, STATS_MAX * sizeof *t.stats)};
+    if (t.stats) {
+        add_own(n, &t);
+        add_coord(n, &t);
+        add_swim(n, &t);
+    }
+    struct message *m = outbox_send(n->out, to, MSG_STATS, id);
+    m->stats = (struct msg_stats){.count = t.count, .stats = t.stats};
+}
