@@ -62,6 +62,9 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
+# Who began with --user has no root later either (`make test` calls without it).
+[ "$(id -u)" = 0 ] || [ ! -e "$UNPACKED" ] || user=yes
+
 is_there() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ||
         grep -qxF "$1" "$UNPACKED" 2>/dev/null
@@ -106,16 +109,25 @@ new_packages() {
 }
 
 # A -dev package points its libfoo.so at the library beside it. When that library is installed in the system, the
-# link leads nowhere here, and the linker would say "cannot find -lfoo".
+# link leads nowhere here, and the linker would say "cannot find -lfoo". Where libfoo.so is a linker script (libc,
+# libm), it names files by their place in the system.
 mend_links() {
-    local link target
+    local here=$PWD/$DEPS link library path paths
     find "$DEPS/usr/lib" -xtype l -name '*.so*' | while read -r link; do
-        target=/${link#"$DEPS"/}
-        target=${target%/*}/$(basename "$(readlink "$link")")
-        for target in "$target" "${target#/usr}"; do
-            if [ -e "$target" ]; then
-                ln -sfn "$target" "$link"
+        library=$(basename "$(readlink "$link")")
+        for path in "${link%/*}/$library" "/${link#"$DEPS"/}"; do
+            path=$(dirname "$(realpath -m "$path")")/$library
+            if [ -e "$path" ]; then
+                ln -sfn "$path" "$link"
                 break
+            fi
+        done
+    done
+    { grep -lIE '^(GROUP|INPUT) ?\(' "$DEPS"/usr/lib/*/*.so || true; } | while read -r link; do
+        mapfile -t paths < <(tr ' ()' '\n' <"$link" | sed -n '/^[/]./p' | sort -u)
+        for path in "${paths[@]}"; do
+            if [ ! -e "$path" ] && [ -e "$here$path" ]; then
+                sed -i "s|\([ (]\)$path\([ )]\)|\1$here$path\2|g" "$link"
             fi
         done
     done
