@@ -1,30 +1,48 @@
 /* The coordinator of gets and puts: one state machine per request (DESIGN section 6; Dynamo section 4.5
  * and 4.6).
  *
- * N is the cluster's; R and W are the client's (0: majority). `strict`: only homes count. `sloppy`: the first
- * N reachable members of the preference list count; a fallback keeps a hint for the home it stands in for.
+ * N is the cluster's (or the number of members, when there are fewer); R and W are the client's (0: a
+ * majority of N; above N: invalid). `strict`: only homes count. `sloppy`: the first N reachable members of
+ * the preference list count; a fallback keeps a hint for the home it stands in for.
  *
- * Put: every reachable home is sent the row; for each home that cannot be reached the next fallback is, with
- * a hint (strict too, though it does not count there); when no fallback is left, the hint is added to a
- * member that has the row anyway. Answered at W acknowledgements of distinct members; the request lives on,
- * until each of the N slots is acknowledged or hinted, or its deadline. A home that fails or is slow beyond
- * COORD_WRITE_PATIENCE_US meanwhile gets its hint too.
+ * Put: every reachable home is sent the row; for each home that cannot be reached, refuses, or is silent for
+ * COORD_WRITE_PATIENCE_US, the next fallback is, with a hint (strict too, though it does not count there);
+ * when no fallback is left, the hint goes to a member that has the row anyway, this node by preference.
+ * Answered at W acknowledgements of distinct members, that is, disks: a stand-in counts beside the home it
+ * stands in for, should that be slow and not gone. The request lives on until each of the N homes has the
+ * row or a hint for it is kept, or nothing more can be done for it, or COORD_WRITE_PATIENCE_US after its
+ * deadline.
  *
  * Get: R replicas are asked, homes first and the nearest first; another is asked when one is slower than its
- * usual p99 (hedge) or fails. The newest row is written back to those of the R that had an older one before
- * it is the answer, when R is a majority or more. Absent everywhere: all of the N are asked, until N-W+1 (W:
- * a majority) homes prove it; a sloppy answer may come without proof (`proven` 0), a strict one is
- * `unavailable` (nothing reachable) or `timeout`.
+ * usual p99 (hedge) or fails. When R is a majority or more, the newest row is sent to those of the R that had
+ * an older one, and is the answer once N-M+1 members (M: a majority; strict: homes) hold it: so every later
+ * majority meets it, whatever R this reader had. If one of them fails, another is tried; when nobody is left,
+ * a strict get times out, and a sloppy one is answered. Below a majority nobody waits for the repair. A
+ * fallback is only ever sent the row with hints for the homes that have not answered.
+ *
+ * Absent everywhere: all of the N are asked, until N-M+1 homes prove it; a sloppy answer may come without
+ * proof (`proven` 0), at the latest after COORD_WRITE_PATIENCE_US or half of the time left; a strict one is
+ * `timeout`. A tombstone or an expired row is a row that was found: not_found, and `proven` if R is a
+ * majority.
  *
  * Only "unavailable" means that nothing was sent. Whoever was sent anything and did not get enough answers:
- * "timeout".
+ * "timeout", at once when nobody is left who could answer. The exception: when every member that was asked
+ * has refused, nothing was applied, and the refusal is the answer ("overloaded", "invalid", ...).
+ *
+ * The numbers of an answer: `asked` distinct members that were sent anything; `acked` those of them that
+ * acknowledged (get: answered) and count; `needed` R or W; `reachable` how many that would count can be
+ * reached now, at most N; `hinted` homes that do not have the row yet and for which a hint is kept or on its
+ * way.
+ *
+ * A replica that answers WRONG_RING knows a newer ring: it is sent the same again after coord_ring_set, or at
+ * once if that came between.
  *
  * A member is sent to with EF_SEND to_peer(id), itself included: the node loops that back (self counts as
  * reachable). Ids: ID_COORD, with the slot inside, so no table is looked up. No allocation per request in
  * steady state.
  *
- * Invariants (coord_check): an acknowledgement is counted once per member; acked <= asked <=
- * COORD_TARGETS_MAX; a request in flight has a timer; a finished one holds no row. */
+ * Invariants (coord_check): an acknowledgement is counted once per member; acked <= asked; a request in
+ * flight has a timer; a finished one holds no row. */
 #ifndef COORD_COORD_H
 #define COORD_COORD_H
 
@@ -32,10 +50,11 @@
 #include "model/outbox.h"
 #include "ring/ring.h"
 
-#define COORD_TARGETS_MAX       PREFERENCE_MAX
-#define COORD_WRITE_PATIENCE_US UINT64_C(300000) /* then a slow home gets a hint on a fallback */
-#define COORD_HEDGE_MIN_US      UINT64_C(2000)
-#define COORD_HEDGE_MAX_US      UINT64_C(100000) /* also the guess for a member not measured yet */
+#define COORD_TARGETS_MAX PREFERENCE_MAX
+#define COORD_WRITE_PATIENCE_US \
+    UINT64_C(300000) /* of silence: then a member counts as gone, for this request */
+#define COORD_HEDGE_MIN_US UINT64_C(2000)
+#define COORD_HEDGE_MAX_US UINT64_C(100000) /* also the guess for a member not measured yet */
 
 struct coord;
 
@@ -48,17 +67,18 @@ int coord_create(const struct coord_config *config, struct coord **out);
 void coord_destroy(struct coord *c);
 
 /* Adopts a ring (borrowed until the next call). Requests in flight are planned again under it, with the same
- * row and stamp. */
+ * row and stamp. What does not fit in half of the outbox is due at once, with the next tick. */
 void coord_ring_set(struct coord *c, struct now now, const struct ring *ring, struct outbox *out);
 
-/* Whether a member can be sent to. On a loss, requests that wait for it go on elsewhere at once. */
+/* Whether a member can be sent to. On a loss, requests that wait for it go on elsewhere at once; on a return,
+ * those that still need it ask it again. Members may be told of before the ring is. */
 void coord_peer_set(struct coord *c, struct now now, uint32_t member, bool reachable, struct outbox *out);
 bool coord_peer_reachable(const struct coord *c, uint32_t member);
 
 /* MSG_REQUEST with OP_GET, OP_PUT or OP_STAMP. The caller has checked key, row, stamp and limits; `hlc` is
  * now on the cluster's clock: expiry is tested against it and it is sent as began_hlc. The answer is EF_SEND
  * of MSG_RESPONSE with the request's id to `from`, maybe at once. KV_E_OVERLOADED is answered when all slots
- * are in use. */
+ * are in use or INFLIGHT_MAX_BYTES would be exceeded. */
 void coord_request(struct coord *c, struct now now, uint64_t hlc, struct endpoint from,
                    const struct message *m, struct outbox *out);
 

@@ -3,12 +3,18 @@
  * WRITE_HANDOFF (id ID_HINTS), and when it is acknowledged the note is forgotten, and the row too if this
  * node is no home of its key.
  *
+ * A pass goes over all notes of a member, page by page, and a page is finished before the next is read.
+ * A row that the member refuses, or does not acknowledge in time, keeps its note, and another pass follows
+ * after HINTS_RETRY_US; a member that is full, overloaded or silent ends the pass at once.
+ *
  * Bounded: HINTS_WINDOW rows in flight per member and HINTS_RATE_BYTES a second, so that a node that just
  * came back is not drowned; all notes together at most HINTS_MAX_BYTES, else hints_room is false and the
  * write is refused, and then does not count. A page's rows are released as soon as they are sent.
  *
  * Counts are upper bounds while notes overwrite each other, and become exact (0) when a pass over a member's
- * notes finds none left. */
+ * notes has handed over all of them and none was added meanwhile.
+ *
+ * Notes for a member that is not in the ring any more wait. */
 #ifndef REPAIR_HINTS_H
 #define REPAIR_HINTS_H
 
@@ -18,17 +24,20 @@
 #define HINTS_WINDOW         64u
 #define HINTS_RATE_BYTES     (UINT64_C(8) << 20) /* a second, per member */
 #define HINTS_ACK_TIMEOUT_US UINT64_C(2000000)
-#define HINTS_RETRY_US       UINT64_C(500000) /* after a failed hand-over */
+#define HINTS_RETRY_US       UINT64_C(500000) /* after a failed hand-over, and after late notes */
 
 struct hints;
 
 int hints_create(uint32_t self, struct hints **out);
 void hints_destroy(struct hints *h);
 
-/* What the store holds at start (store_hint_totals). */
+/* What the store holds at start (store_hint_totals). KV_E_NO_MEMORY. */
 int hints_total_add(struct hints *h, uint32_t member, uint64_t count, uint64_t bytes);
 
+/* Borrowed until the next call. */
 void hints_ring_set(struct hints *h, const struct ring *ring);
+
+/* On a loss the pass is given up; on a return, a pass is due at once if notes wait. */
 void hints_peer_set(struct hints *h, struct now now, uint32_t member, bool reachable);
 
 /* Whether notes of `bytes` more may be kept. */
@@ -39,7 +48,7 @@ bool hints_room(const struct hints *h, uint64_t bytes);
 int hints_noted(struct hints *h, struct now now, uint32_t member, uint64_t bytes);
 
 /* EV_STORE_PAGE of EF_STORE_HINTS; EV_STORE_WRITTEN of EF_STORE_HINT_DONE; WRITE_ACK; all with ID_HINTS's
- * ids. `hlc` is sent as began_hlc: the content was read now. */
+ * ids; late ones are ignored. `hlc` is sent as began_hlc: the content was read now. */
 void hints_page(struct hints *h, struct now now, uint64_t hlc, const struct event *in, struct outbox *out);
 void hints_written(struct hints *h, struct now now, const struct event *in, struct outbox *out);
 void hints_acked(struct hints *h, struct now now, uint32_t member, const struct message *m,
@@ -50,7 +59,7 @@ uint64_t hints_deadline_us(const struct hints *h);
 
 uint64_t hints_waiting(const struct hints *h, uint32_t member); /* member 0: all */
 uint64_t hints_bytes(const struct hints *h);
-uint64_t hints_handed_over(const struct hints *h);
+uint64_t hints_handed_over(const struct hints *h); /* rows acknowledged and their notes forgotten */
 
 void hints_check(const struct hints *h);
 

@@ -1,0 +1,153 @@
+/* Puts (Dynamo sections 4.5 and 4.6): the row goes to every home, or to who stands in for it; W
+ * acknowledgements are the answer; the rest is cared for afterwards.
+ *
+ * W counts distinct members, that is, disks: a stand-in counts beside the slow home it stands in for, since
+ * both have the row. Under strict only homes count. */
+#include "coord/internal.h"
+
+/* Members whose word may still come. */
+static position_set pending(const struct request *r)
+{
+    position_set waiting = 0;
+    for (uint32_t p = 0; p < r->width; p++) {
+        const struct target *g = &r->targets[p];
+        if (!g->ok && (g->state == TARGET_SENT || g->state == TARGET_HELD))
+            waiting |= position_bit(p);
+    }
+    return waiting;
+}
+
+/* What is on its way covers a home until it has been silent for too long; what is held, until the deadline.
+ */
+static bool on_its_way(const struct request *r, const struct target *g, uint64_t now_us)
+{
+    if (g->state == TARGET_SENT)
+        return !target_silent(g, now_us, COORD_WRITE_PATIENCE_US);
+    return g->state == TARGET_HELD && now_us < r->deadline_us;
+}
+
+static struct plan_view view_of(const struct coord *c, const struct request *r, uint64_t now_us)
+{
+    struct plan_view v = {.homes = r->homes, .self = request_position(r, c->config.self)};
+    for (uint32_t p = 0; p < r->width; p++) {
+        const struct target *g = &r->targets[p];
+        bool coming = on_its_way(r, g, now_us);
+        if (target_open(r, g) && !g->ok)
+            v.idle |= position_bit(p);
+        if (target_open(r, g) && g->ok)
+            v.carriers |= position_bit(p);
+        if (g->barred)
+            v.no_hints |= position_bit(p);
+        if (p < r->homes && (g->ok || coming))
+            v.covered |= position_bit(p);
+        v.covered |= g->hints_kept | (coming ? g->hints_sent : 0u);
+    }
+    return v;
+}
+
+/* Sends until nothing is left that could be sent now. */
+static void send_planned(struct coord *c, const struct turn *t, struct request *r)
+{
+    for (;;) {
+        struct plan_view v = view_of(c, r, t->now.mono_us);
+        struct plan plan = plan_write(&v);
+        if (!plan.send)
+            return;
+        for (uint32_t p = 0; p < r->width; p++) {
+            if (plan.send & position_bit(p))
+                target_write(c, t, r, p, plan.hints[p], TRACE_ASK);
+        }
+    }
+}
+
+/* Every home has the row, or a hint for it is kept. */
+static bool settled(const struct request *r)
+{
+    position_set homes = request_ok(r);
+    for (uint32_t p = 0; p < r->width; p++)
+        homes |= r->targets[p].hints_kept;
+    return (homes & positions_below(r->homes)) == positions_below(r->homes);
+}
+
+/* When something that is on its way will have been silent for too long; UINT64_MAX: nothing is. */
+static uint64_t patience_ends_us(const struct request *r, uint64_t now_us)
+{
+    uint64_t at = UINT64_MAX;
+    for (uint32_t p = 0; p < r->width; p++) {
+        const struct target *g = &r->targets[p];
+        uint64_t ends = g->sent_us + COORD_WRITE_PATIENCE_US;
+        if (g->state == TARGET_SENT && ends > now_us && ends < at)
+            at = ends;
+        if (g->state == TARGET_HELD && r->deadline_us > now_us && r->deadline_us < at)
+            at = r->deadline_us;
+    }
+    return at;
+}
+
+static void answer(struct coord *c, const struct turn *t, struct request *r, int status)
+{
+    request_reply(c, t, r, status, false, row_absent());
+    r->phase = PHASE_SETTLE;
+}
+
+/* W is reached, or cannot be any more, or the time is up. What is known not to have been applied anywhere
+ * must not be applied later: such a request ends here. */
+static void judge(struct coord *c, const struct turn *t, struct request *r)
+{
+    uint32_t acked = request_acked(r);
+    bool hopeless = acked + position_count(pending(r) & request_counted(r)) < r->needed;
+    if (acked >= r->needed) {
+        answer(c, t, r, KV_OK);
+    } else if (hopeless || t->now.mono_us >= r->deadline_us) {
+        int status = request_failure(r);
+        answer(c, t, r, status);
+        if (status != KV_E_TIMEOUT)
+            request_end(c, r);
+    }
+}
+
+/* An answered put lives until every home is cared for, nothing more can be done, or its time is up. */
+static void settle(struct coord *c, const struct turn *t, struct request *r)
+{
+    uint64_t last = r->deadline_us + COORD_WRITE_PATIENCE_US;
+    uint64_t next = patience_ends_us(r, t->now.mono_us);
+    if (settled(r) || next == UINT64_MAX || t->now.mono_us >= last)
+        request_end(c, r);
+    else
+        request_wake(c, r, next < last ? next : last);
+}
+
+void put_run(struct coord *c, const struct turn *t, struct request *r)
+{
+    send_planned(c, t, r);
+    if (r->phase == PHASE_PUT)
+        judge(c, t, r);
+    if (r->phase == PHASE_PUT) {
+        uint64_t next = patience_ends_us(r, t->now.mono_us);
+        request_wake(c, r, next < r->deadline_us ? next : r->deadline_us);
+    } else if (r->phase == PHASE_SETTLE) {
+        settle(c, t, r);
+    }
+}
+
+void put_answered(struct coord *c, const struct turn *t, struct request *r, uint32_t position,
+                  uint32_t attempt, const struct message *m)
+{
+    struct target *g = &r->targets[position];
+    int status = m->write_ack.status;
+    bool latest = attempt == g->attempt;
+    trace(r, t, TRACE_ANSWER, g->peer->member, 0, status, r->row.stamp);
+    if (status != KV_OK) {
+        if (latest)
+            target_refused(c, r, g, status);
+        return;
+    }
+    /* Also an acknowledgement of a former attempt says that the row is there; only the latest can say it of
+     * the hints. */
+    g->ok = true;
+    if (latest) {
+        c->counters.hinted += position_count(g->hints_sent & (uint8_t)~g->hints_kept);
+        g->hints_kept |= g->hints_sent;
+    }
+    target_done(g, latest);
+}

@@ -1,0 +1,144 @@
+/* One member, seen from one request: a small state machine, and the messages that move it. */
+#include "coord/internal.h"
+
+#define BIT(state) (1u << (state))
+
+/* An answer may still come from a member that was lost, and even after it was back and waits to be sent to
+ * again: so IDLE, LOST and HELD may become OK. */
+static const uint8_t allowed[] = {
+    [TARGET_IDLE] = BIT(TARGET_SENT) | BIT(TARGET_OK),
+    [TARGET_SENT] =
+        BIT(TARGET_IDLE) | BIT(TARGET_OK) | BIT(TARGET_REFUSED) | BIT(TARGET_LOST) | BIT(TARGET_HELD),
+    [TARGET_OK] = BIT(TARGET_SENT),
+    [TARGET_REFUSED] = 0,
+    [TARGET_LOST] = BIT(TARGET_IDLE) | BIT(TARGET_OK) | BIT(TARGET_REFUSED) | BIT(TARGET_HELD),
+    [TARGET_HELD] = BIT(TARGET_IDLE) | BIT(TARGET_OK),
+};
+
+void target_move(struct target *g, enum target_state to)
+{
+    KV_ASSERT(g->state < sizeof allowed && (allowed[g->state] & BIT(to)));
+    g->state = (uint8_t)to;
+}
+
+bool target_open(const struct request *r, const struct target *g)
+{
+    return g->peer->reachable && (g->state == TARGET_IDLE || g->state == TARGET_OK) &&
+           r->attempts < ATTEMPTS_MAX;
+}
+
+static struct message *send(struct coord *c, const struct turn *t, struct request *r, struct target *g,
+                            enum message_type type)
+{
+    target_move(g, TARGET_SENT);
+    g->asked = true;
+    g->attempt = ++r->attempts;
+    g->sent_us = t->now.mono_us;
+    g->sent_epoch = c->ring->value.epoch;
+    uint64_t serial = ((uint64_t)r->generation << ATTEMPT_BITS | g->attempt) << SLOT_BITS | r->slot;
+    return outbox_send(t->out, to_peer(g->peer->member), type, id_make(ID_COORD, serial));
+}
+
+/* The key, for as long as the outbox lives: the slot may be another request's before the outbox is empty. */
+static bool lend_key(const struct turn *t, const struct request *r, struct bytes *out)
+{
+    *out = arena_copy(&t->out->arena, buf_bytes(&r->key));
+    return out->len == r->key.len;
+}
+
+void target_read(struct coord *c, const struct turn *t, struct request *r, uint32_t position, bool hedge)
+{
+    struct target *g = &r->targets[position];
+    struct bytes key;
+    KV_ASSERT(g->state == TARGET_IDLE && !g->ok);
+    trace(r, t, hedge ? TRACE_HEDGE : TRACE_ASK, g->peer->member, 0, KV_OK, (struct stamp){0});
+    if (!lend_key(t, r, &key)) {
+        target_move(g, TARGET_SENT);
+        target_refused(c, r, g, KV_E_NO_MEMORY);
+        return;
+    }
+    struct message *m = send(c, t, r, g, MSG_READ);
+    g->writing = false;
+    m->read.key = key;
+    m->read.stamp_only = r->op == OP_STAMP;
+    c->counters.hedges += hedge;
+}
+
+static void trace_write(struct request *r, const struct turn *t, const struct target *g, uint8_t homes,
+                        enum trace_kind why)
+{
+    if (why == TRACE_WRITE_BACK || !homes)
+        trace(r, t, why, g->peer->member, 0, KV_OK, r->row.stamp);
+    for (uint32_t h = 0; h < r->homes; h++) {
+        if (homes & position_bit(h))
+            trace(r, t, TRACE_HINT, g->peer->member, r->targets[h].peer->member, KV_OK, r->row.stamp);
+    }
+}
+
+void target_write(struct coord *c, const struct turn *t, struct request *r, uint32_t position, uint8_t homes,
+                  enum trace_kind why)
+{
+    struct target *g = &r->targets[position];
+    struct bytes key;
+    trace_write(r, t, g, homes, why);
+    g->writing = true;
+    g->hints_sent = homes;
+    g->written = r->row.stamp;
+    if (!lend_key(t, r, &key)) {
+        target_move(g, TARGET_SENT);
+        target_refused(c, r, g, KV_E_NO_MEMORY);
+        return;
+    }
+    struct message *m = send(c, t, r, g, MSG_WRITE);
+    m->write.key = key;
+    m->write.row = row_ref(&r->row);
+    m->write.began_hlc = r->began_hlc;
+    m->write.flags = why == TRACE_WRITE_BACK ? WRITE_BACK : 0;
+    for (uint32_t h = 0; h < r->homes; h++) {
+        if (homes & position_bit(h))
+            m->write.hints[m->write.hint_count++] = r->targets[h].peer->member;
+    }
+    c->counters.write_backs += why == TRACE_WRITE_BACK;
+}
+
+/* WRONG_RING is no refusal: the same is sent again under the newer ring, at once if we have adopted it since.
+ * A member that has the row, or could have it if only it were spared the hints, is barred from them. */
+void target_refused(const struct coord *c, const struct request *r, struct target *g, int status)
+{
+    bool home = (uint32_t)(g - r->targets) < r->homes;
+    bool only_hints = home && g->writing && g->hints_sent;
+    if (g->state != TARGET_SENT && g->state != TARGET_LOST)
+        return; /* a duplicate, or it is about to be sent the same again */
+    g->status = status;
+    if (status == KV_E_WRONG_RING) {
+        target_move(g, g->sent_epoch < c->ring->value.epoch ? TARGET_IDLE : TARGET_HELD);
+    } else if (g->ok || only_hints) {
+        g->barred = true;
+        target_move(g, g->ok ? TARGET_OK : TARGET_IDLE);
+    } else {
+        target_move(g, TARGET_REFUSED);
+    }
+}
+
+void target_done(struct target *g, bool latest)
+{
+    bool waits_for_another = g->state == TARGET_SENT && !latest;
+    if (g->state != TARGET_OK && g->state != TARGET_REFUSED && !waits_for_another)
+        target_move(g, TARGET_OK);
+}
+
+bool target_lost(struct target *g)
+{
+    if (g->state != TARGET_SENT)
+        return false;
+    g->unsure = true;
+    target_move(g, g->ok ? TARGET_OK : TARGET_LOST);
+    return true;
+}
+
+bool target_back(struct target *g)
+{
+    if (g->state == TARGET_LOST)
+        target_move(g, TARGET_IDLE);
+    return g->state == TARGET_IDLE || g->state == TARGET_OK;
+}
