@@ -112,7 +112,7 @@ GEN_OBJ    := $(GEN_SRC:.c=.o)
 PROGRAM_NAMES := kvd kvcli kvbench kvsim
 MAIN_SRC := $(filter $(foreach p,$(PROGRAM_NAMES),src/cmd/$(p).c src/cmd/$(p)_main.c),$(CMD_SRC))
 PROGRAMS := $(foreach p,$(PROGRAM_NAMES),$(if $(filter src/cmd/$(p).c src/cmd/$(p)_main.c,$(MAIN_SRC)),$(OUT)/$(p)))
-program-obj = $(call obj-of,$(filter src/cmd/$(1)%.c src/cmd/common%.c,$(CMD_SRC)))
+main-obj = $(call obj-of,$(filter src/cmd/$(1).c src/cmd/$(1)_main.c,$(MAIN_SRC)))
 
 LIBCORE  := $(OUT)/libcore.a
 LIBWIRE  := $(OUT)/libwire.a
@@ -136,14 +136,15 @@ $(LIBKV):    $(call obj-of,$(CLIENT_SRC) $(call src-of,base model ring) $(WIRE_S
 ALL_LIBS := $(LIBCORE) $(LIBWIRE) $(LIBSTORE) $(LIBUV) $(LIBSIM) $(LIBPURE) $(LIBCMD) $(LIBKV)
 
 # ---- what links what ------------------------------------------------------------------------------------------
+# The other files of src/cmd/ are an archive: each program takes from it what its main file calls for, no more.
 
-$(OUT)/kvd:     $(call program-obj,kvd) $(LIBUV) $(LIBSTORE) $(LIBWIRE) $(LIBCORE)
+$(OUT)/kvd:     $(call main-obj,kvd) $(LIBCMD) $(LIBUV) $(LIBSTORE) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvd:     LDLIBS := $(ROCKSDB_LIBS) $(UV_LIBS) $(WIRE_LIBS) $(CONFUSE_LIBS) $(KVD_MALLOC)
-$(OUT)/kvcli:   $(call program-obj,kvcli) $(LIBKV) $(LIBWIRE) $(LIBCORE)
+$(OUT)/kvcli:   $(call main-obj,kvcli) $(LIBCMD) $(LIBKV) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvcli:   LDLIBS := $(UV_LIBS) $(WIRE_LIBS) $(CLI_LIBS)
-$(OUT)/kvbench: $(call program-obj,kvbench) $(LIBKV) $(LIBWIRE) $(LIBCORE)
+$(OUT)/kvbench: $(call main-obj,kvbench) $(LIBCMD) $(LIBKV) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvbench: LDLIBS := $(UV_LIBS) $(WIRE_LIBS) $(CLI_LIBS)
-$(OUT)/kvsim:   $(call program-obj,kvsim) $(LIBSIM) $(LIBPURE) $(LIBWIRE) $(LIBCORE)
+$(OUT)/kvsim:   $(call main-obj,kvsim) $(LIBCMD) $(LIBSIM) $(LIBPURE) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvsim:   LDLIBS := $(WIRE_LIBS)
 
 # Unit tests link by the folder their name begins with. tests/unit/FOLDER_support.c, where there is one, is linked
