@@ -55,8 +55,8 @@ uint64_t clock_peek(const struct clock *c, uint64_t wall_ms)
     return max_u64(c->hlc, hlc_from_ms(wall_ms));
 }
 
-/* Far ahead of the wall clock; only a little ahead of a logical clock that runs before it. Otherwise each of
- * many short lives would start at the floor of the one before and move it on by the whole reserve, until
+/* Far ahead of the wall clock, but only a little ahead of a logical clock that runs before it. Otherwise each
+ * of many short lives would begin at the floor of the one before and raise it by the whole reserve, until
  * peers refuse the stamps. */
 uint64_t clock_floor_wanted(const struct clock *c, uint64_t wall_ms)
 {

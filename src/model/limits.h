@@ -17,8 +17,8 @@
 #define DATAGRAM_MAX_BYTES    1400u       /* below every common MTU, so never fragmented */
 #define CLOCK_DRIFT_MAX_MS    500u        /* a stamp further ahead is refused */
 #define CLOCK_WARN_MS         250u        /* a node this far ahead of its peers' median says so */
-#define HLC_RESERVE_MS        1000u  /* the clock's floor on disk runs this far ahead of the wall clock */
-#define HLC_RESERVE_AHEAD_MS  100u   /* and of a clock that is itself ahead: longer than the shortest life */
+#define HLC_RESERVE_MS        1000u /* the clock's floor on disk runs this far ahead of the wall clock */
+#define HLC_RESERVE_AHEAD_MS  50u   /* and of a clock that is itself ahead: shorter than any life of a node */
 #define ROW_AGE_MAX_MS        60000u /* a row read longer ago than this is refused (purge, DESIGN 7) */
 
 /* A node. */
