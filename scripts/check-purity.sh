@@ -8,10 +8,10 @@ library=${1:?"usage: scripts/check-purity.sh LIBRARY"}
 
 ALLOWED='mem(cpy|move|set|cmp|chr|rchr|mem)|str(len|nlen|cmp|ncmp|casecmp|ncasecmp|chr|rchr|chrnul|str|spn|cspn|dup|ndup|pbrk)
 str(tol|toul|toll|toull|tod)|__isoc23_strto[a-z]+|stpcpy
-malloc|calloc|realloc|free|qsort|bsearch|abort
+malloc|calloc|realloc|free|qsort|qsort_r|bsearch|abort
 sscanf|__isoc99_sscanf|v?snprintf|__v?snprintf_chk|__(mem|str|stp)[a-z]+_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_
 __ctype_b_loc|__ctype_tolower_loc|tolower|toupper|__errno_location
-log|log2|log1p|exp|exp2|pow|sqrt|ceil|floor|round|lround|fmod'
+__[a-z]+[dst]i[234]|log|log2|log10|log1p|exp|exp2|pow|sqrt|ceil|floor|round|lround|fmod'
 ALLOWED="^($(tr '\n' '|' <<<"$ALLOWED" | sed 's/|$//'))\$"
 
 # The last words of a failed assertion (base/assert.c) are the one thing ever written.
