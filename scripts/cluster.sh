@@ -1,0 +1,456 @@
+#!/usr/bin/env bash
+# A Gureum cluster on this machine: starts, stops, kills and shows its nodes.
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ME=scripts/cluster.sh
+
+usage() {
+    cat <<EOF
+Usage: $ME COMMAND [OPTIONS]
+
+  up         build if needed, start the nodes, wait until each sees all others
+  down       stop all nodes gracefully; data is kept
+  clean      stop all and delete the data
+  status     the table: node, pid, address, state, partitions, keys
+  kill I...  SIGKILL            stop I...   graceful (SIGTERM)
+  start I... start again on its own data
+  pause I... SIGSTOP            resume I... SIGCONT
+  wait alive|dead I...   return when every living node sees it so
+  logs I     follow a node's log
+  env        print lines for a shell: PATH and KV_NODES (eval "\$($ME env)")
+
+Options of up:
+  --nodes N              how many nodes, 1 to 99 (5)
+  --replicas N           copies of each key (3)
+  --sync MODE            always, interval or none: when a write is on disk (always)
+  --base-port P|auto     node I listens on P + I (7600); auto tries steps of 400
+  --bin DIR              use the programs in DIR and do not build
+Options of every command:
+  --dir DIR              where data, logs and pids are (.cluster)
+  --timeout S            of up, wait, stop and down (30)
+
+A node is named by its number, 2, or its name, n2. Examples:
+  $ME up --nodes 7 --replicas 5
+  $ME kill 2 n3 && $ME wait dead 2 3 && $ME start 2 3
+  $ME up --dir /tmp/second --base-port 8600      # beside the first one
+Exit status: 0 ok, 1 failed, 2 wrong usage.
+EOF
+}
+
+die() { printf 'cluster.sh: %s\n' "$*" >&2; exit 1; }
+wrong() { printf 'cluster.sh: %s\nTry: %s --help\n' "$*" "$ME" >&2; exit 2; }
+say() { printf '%s\n' "$*"; }
+
+# ---- options ----
+
+COMMAND=
+ARGS=()
+DIR=.cluster
+NODES=5
+REPLICAS=3
+SYNC=always
+BASE=7600
+BIN=
+TIMEOUT=30
+
+is_number() { [[ $1 =~ ^[0-9]+$ ]] && [ "${#1}" -le 9 ]; }
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -h | --help | help) usage; exit 0 ;;
+        --version) say "cluster.sh (Gureum) 0.1.0"; exit 0 ;;
+        --nodes | --replicas | --sync | --base-port | --bin | --dir | --timeout)
+            [ $# -ge 2 ] || wrong "$1 needs a value"
+            set_option "$1" "$2"
+            shift
+            ;;
+        --*=*) set_option "${1%%=*}" "${1#*=}" ;;
+        -*) wrong "unknown option $1" ;;
+        *) if [ -z "$COMMAND" ]; then COMMAND=$1; else ARGS+=("$1"); fi ;;
+        esac
+        shift
+    done
+}
+
+set_option() {
+    case $1 in
+    --nodes) { is_number "$2" && [ "$2" -ge 1 ] && [ "$2" -le 99 ]; } || wrong "--nodes '$2': 1 to 99"; NODES=$((10#$2)) ;;
+    --replicas) { is_number "$2" && [ "$2" -ge 1 ] && [ "$2" -le 7 ]; } || wrong "--replicas '$2': 1 to 7"; REPLICAS=$((10#$2)) ;;
+    --sync) case $2 in always | interval | none) SYNC=$2 ;; *) wrong "--sync '$2': always, interval or none" ;; esac ;;
+    --base-port) { [ "$2" = auto ] || { is_number "$2" && [ "$2" -ge 1024 ] && [ "$2" -le 65100 ]; }; } || wrong "--base-port '$2': 1024 to 65100, or auto"; BASE=$2 ;;
+    --bin) BIN=$2 ;;
+    --dir) DIR=$2 ;;
+    --timeout) { is_number "$2" && [ "$2" -ge 1 ]; } || wrong "--timeout '$2': seconds"; TIMEOUT=$((10#$2)) ;;
+    *) wrong "unknown option $1" ;;
+    esac
+}
+
+# "2" or "n2" to 2; the node must be one of this cluster's.
+index() {
+    local i=${1#n}
+    is_number "$i" && [ "$i" -ge 1 ] && [ "$i" -le "$NODES" ] || wrong "'$1' is no node of this cluster (1 to $NODES)"
+    echo "$((10#$i))"
+}
+
+# ---- what a cluster remembers: $DIR/cluster.conf ----
+
+conf_save() {
+    mkdir -p "$DIR"
+    printf 'NODES=%s\nREPLICAS=%s\nSYNC=%s\nBASE=%s\nBIN=%q\n' "$NODES" "$REPLICAS" "$SYNC" "$BASE" "$BIN" >"$DIR/cluster.conf"
+}
+
+conf_load() {
+    [ -f "$DIR/cluster.conf" ] || die "no cluster in $DIR; start one with: $ME up"
+    # shellcheck disable=SC1091
+    . "$DIR/cluster.conf"
+}
+
+node_dir() { echo "$DIR/n$1"; }
+addr() { echo "127.0.0.1:$((BASE + $1))"; }
+initial() {
+    local list='' i
+    for ((i = 1; i <= NODES; i++)); do list+="${list:+,}n$i=$(addr "$i")"; done
+    echo "$list"
+}
+all_addrs() {
+    local list='' i
+    for ((i = 1; i <= NODES; i++)); do list+="${list:+,}$(addr "$i")"; done
+    echo "$list"
+}
+
+# The pid of a running node, or nothing. A pid file may outlive its process and name a stranger by now.
+pid_of() {
+    local pid
+    pid=$(cat "$(node_dir "$1")/pid" 2>/dev/null) || return 1
+    [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
+    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$(readlink -f "$(node_dir "$1")")/data" || return 1
+    grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null && return 1
+    echo "$pid"
+}
+
+running() {
+    local i
+    for ((i = 1; i <= NODES; i++)); do pid_of "$i" >/dev/null && echo "$i"; done
+    return 0
+}
+
+kvcli() { "$BIN/kvcli" "$@"; }
+
+# ---- starting ----
+
+build() {
+    if [ -n "$BIN" ]; then
+        [ -x "$BIN/kvd" ] && [ -x "$BIN/kvcli" ] || die "no kvd and kvcli in $BIN"
+        BIN=$(readlink -f "$BIN")
+        return
+    fi
+    "$TOP/scripts/deps.sh"
+    local log
+    log=$(mktemp)
+    if ! make -C "$TOP" -q all >/dev/null 2>&1; then
+        say "building (about a minute the first time) ..."
+        make -C "$TOP" -j"$(nproc)" all >"$log" 2>&1 || { tail -n 40 "$log" >&2; rm -f "$log"; die "the build failed"; }
+    fi
+    rm -f "$log"
+    BIN=$TOP/build/release
+}
+
+# Who listens on a port of ours: "name (pid 12)", or nothing.
+holder() {
+    local line
+    if command -v ss >/dev/null; then
+        line=$(ss -Hlntup "sport = :$1" 2>/dev/null | head -n 1)
+        [ -n "$line" ] || return 1
+        if [[ $line =~ \(\(\"([^\"]+)\",pid=([0-9]+) ]]; then echo "${BASH_REMATCH[1]} (pid ${BASH_REMATCH[2]})"; else echo "another user's process"; fi
+    else
+        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || return 1
+        echo "some process"
+    fi
+}
+
+check_ports() {
+    local i who
+    for ((i = 1; i <= NODES; i++)); do
+        if who=$(holder $((BASE + i))); then
+            printf 'port %s is held by %s' $((BASE + i)) "$who"
+            return 1
+        fi
+    done
+}
+
+choose_base() {
+    local problem
+    if [ "$BASE" != auto ]; then
+        problem=$(check_ports) || die "$problem; try --base-port auto"
+        return
+    fi
+    for ((BASE = 7600; BASE <= 64000; BASE += 400)); do
+        check_ports >/dev/null && return
+    done
+    die "no free range of ports found"
+}
+
+check_disk() {
+    local kind
+    kind=$(stat -f -c %T "$DIR" 2>/dev/null || echo unknown)
+    case $kind in
+    nfs* | cifs | smb* | fuse* | v9fs | 9p | ceph | afs | ntfs* | msdos | exfat)
+        say "warning: $DIR lies on a $kind file system: syncs may be slow there, or mean nothing" ;;
+    tmpfs | ramfs) say "note: $DIR lies in memory ($kind): data is gone after a reboot" ;;
+    esac
+    local begin end
+    begin=$(date +%s%N)
+    dd if=/dev/zero of="$DIR/.sync" bs=4096 count=20 oflag=dsync status=none 2>/dev/null || die "cannot write to $DIR"
+    end=$(date +%s%N)
+    rm -f "$DIR/.sync"
+    say "disk: $kind, $(((end - begin) / 20000)) us for a synced write"
+}
+
+launch() {
+    local i=$1 dir extra
+    dir=$(readlink -f "$(node_dir "$i")")
+    mkdir -p "$dir/data"
+    extra=KVD_ARGS_n$i # for experiments: KVD_ARGS goes to all nodes, KVD_ARGS_n2 to one
+    # shellcheck disable=SC2086
+    setsid nohup "$BIN/kvd" --name "n$i" --data "$dir/data" --listen "$(addr "$i")" --initial "$(initial)" \
+        --replicas "$REPLICAS" --sync "$SYNC" --lab ${KVD_ARGS:-} ${!extra:-} >>"$dir/log" 2>&1 </dev/null &
+    echo $! >"$dir/pid"
+}
+
+show_log_end() { sed 's/^/    /' <(tail -n 5 "$(node_dir "$1")/log") >&2; }
+
+# Waits until CONDITION (a function with arguments) holds.
+wait_until() {
+    local what=$1 deadline
+    shift
+    deadline=$((SECONDS + TIMEOUT))
+    until "$@"; do
+        [ $SECONDS -lt $deadline ] || die "$what: not within $TIMEOUT s"
+        sleep 0.1
+    done
+}
+
+# Every running, unpaused node sees node I in a state that matches the pattern.
+seen_as() {
+    local i=$1 pattern=$2 j state
+    for j in $(running); do
+        paused "$j" && continue
+        [ "$j" = "$i" ] && [ "$pattern" != alive ] && continue
+        state=$(kvcli --timeout 1000 -n "$(addr "$j")" --via "$(addr "$j")" status --tsv 2>/dev/null | awk -F'\t' -v n="n$i" '$1==n{print $5}')
+        [[ $state =~ ^($pattern)$ ]] || return 1
+    done
+}
+
+paused() {
+    local pid
+    pid=$(pid_of "$1") || return 1
+    grep -q '^State:[[:space:]]*T' "/proc/$pid/status" 2>/dev/null
+}
+
+all_see_all() {
+    local i
+    for i in $(running); do
+        [ "$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null |
+            awk -F'\t' '$5=="alive" && $6=="normal"' | wc -l)" = "$NODES" ] || return 1
+    done
+}
+
+all_up_or_die() {
+    local i
+    for ((i = 1; i <= NODES; i++)); do
+        pid_of "$i" >/dev/null && continue
+        show_log_end "$i"
+        die "n$i did not start; its log: $(node_dir "$i")/log"
+    done
+    all_see_all
+}
+
+cmd_up() {
+    if [ -f "$DIR/cluster.conf" ]; then
+        local had
+        had=$(conf_load && running | wc -l)
+        if [ "$had" -gt 0 ]; then
+            conf_load
+            say "a cluster is running in $DIR already ($had of $NODES nodes); nothing was changed"
+            cmd_status
+            return
+        fi
+    fi
+    local kept_bin=$BIN kept_sync=$SYNC
+    if [ -f "$DIR/cluster.conf" ]; then # the old one again, on its data
+        local asked=$NODES/$REPLICAS
+        conf_load
+        SYNC=$kept_sync
+        [ "$asked" = "5/3" ] || [ "$asked" = "$NODES/$REPLICAS" ] ||
+            die "$DIR holds a cluster of $NODES nodes, $REPLICAS replicas; '$ME clean' deletes it"
+    fi
+    BIN=$kept_bin
+    build
+    mkdir -p "$DIR"
+    DIR=$(readlink -f "$DIR")
+    choose_base
+    conf_save
+    check_disk
+    local i
+    for ((i = 1; i <= NODES; i++)); do
+        mkdir -p "$(node_dir "$i")"
+        launch "$i"
+    done
+    sleep 0.05
+    wait_until "all nodes seeing each other" all_up_or_die
+    cmd_status
+    cat <<EOF
+
+Try:
+  eval "\$($ME env$(dir_option))"          # puts kvcli on your PATH
+  kvcli put greeting 'hello, cloud' && kvcli get greeting
+  kvcli where greeting
+  $ME kill 1$(dir_option) && kvcli get greeting
+EOF
+}
+
+dir_option() { [ "$DIR" = "$(readlink -f .cluster)" ] || printf ' --dir %q' "$DIR"; }
+
+cmd_env() {
+    printf 'export PATH=%q:"$PATH"\nexport KV_NODES=%q\n' "$BIN" "$(all_addrs)"
+}
+
+# ---- the rest ----
+
+cmd_status() {
+    local i pid state line up table
+    up=$(running | head -n 1)
+    table=
+    for i in $(running); do
+        paused "$i" && continue
+        table=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null) && break
+    done
+    printf '%-6s %-8s %-18s %-10s %10s %10s\n' node pid address state partitions keys
+    for ((i = 1; i <= NODES; i++)); do
+        line=$(awk -F'\t' -v n="n$i" '$1==n' <<<"$table")
+        state=$(cut -f5 <<<"$line")
+        pid=$(pid_of "$i") || pid=-
+        if [ "$pid" != - ]; then
+            if paused "$i"; then state="paused"; fi
+            keys=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" stats --tsv 2>/dev/null | awk -F'\t' '$1=="rows"{print $2}') || keys=
+        else
+            keys=
+            [ -n "$state" ] || state=down
+        fi
+        printf '%-6s %-8s %-18s %-10s %10s %10s\n' "n$i" "$pid" "$(addr "$i")" "${state:-starting}" \
+            "$(cut -f7 <<<"$line")" "${keys:--}"
+    done
+    [ -n "$up" ] || say "no node is running; start them with: $ME up"
+}
+
+signal() {
+    local sig=$1 i pid
+    shift
+    for i in "$@"; do
+        pid=$(pid_of "$i") || { say "n$i is not running"; continue; }
+        kill "-$sig" "$pid"
+    done
+}
+
+gone() {
+    local i
+    for i in "$@"; do ! pid_of "$i" >/dev/null || return 1; done
+}
+
+cmd_kill() {
+    signal KILL "$@"
+    wait_until "the end of the processes" gone "$@"
+}
+
+cmd_stop() {
+    signal CONT "$@" >/dev/null
+    signal TERM "$@"
+    wait_until "a graceful stop" gone "$@"
+}
+
+serving() {
+    local i
+    for i in "$@"; do
+        pid_of "$i" >/dev/null || { show_log_end "$i"; die "n$i did not start; its log: $(node_dir "$i")/log"; }
+        kvcli --timeout 500 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv >/dev/null 2>&1 || return 1
+    done
+}
+
+cmd_start() {
+    local i started=()
+    for i in "$@"; do
+        if pid_of "$i" >/dev/null; then
+            say "n$i is running already"
+        else
+            launch "$i"
+            started+=("$i")
+        fi
+    done
+    sleep 0.05
+    [ ${#started[@]} -eq 0 ] || wait_until "the start" serving "${started[@]}"
+}
+
+cmd_wait() {
+    local state=${ARGS[0]:-} i
+    case $state in
+    alive) pattern=alive ;;
+    dead) pattern='dead|left' ;;
+    *) wrong "wait alive|dead I..." ;;
+    esac
+    [ ${#ARGS[@]} -ge 2 ] || wrong "wait $state: which node?"
+    for i in "${ARGS[@]:1}"; do
+        i=$(index "$i")
+        wait_until "n$i seen as $state by all" seen_as "$i" "$pattern"
+    done
+}
+
+# Runs a function on the numbers of the nodes named on the line.
+with_nodes() {
+    local f=$1 i list=()
+    [ ${#ARGS[@]} -gt 0 ] || wrong "$COMMAND: which node?"
+    for i in "${ARGS[@]}"; do
+        i=$(index "$i") || exit 2
+        list+=("$i")
+    done
+    "$f" "${list[@]}"
+}
+
+cmd_pause() { signal STOP "$@"; }
+cmd_resume() { signal CONT "$@"; }
+
+cmd_down() {
+    local list
+    mapfile -t list < <(running)
+    [ ${#list[@]} -gt 0 ] || { say "no node is running"; return; }
+    cmd_stop "${list[@]}"
+    say "stopped ${#list[@]} nodes; data is kept in $DIR"
+}
+
+cmd_clean() {
+    local list
+    mapfile -t list < <(running)
+    [ ${#list[@]} -eq 0 ] || cmd_kill "${list[@]}"
+    local i
+    for ((i = 1; i <= NODES; i++)); do rm -rf "$(node_dir "$i")"; done
+    rm -f "$DIR/cluster.conf"
+    rmdir "$DIR" 2>/dev/null || say "$DIR holds other files too; they were left"
+    say "deleted"
+}
+
+parse "$@"
+case $COMMAND in
+up) [ ${#ARGS[@]} -eq 0 ] || wrong "up takes no '${ARGS[0]}'"; cmd_up ;;
+down | clean | status | env) conf_load; DIR=$(readlink -f "$DIR"); "cmd_$COMMAND" ;;
+kill | stop | start | pause | resume) conf_load; DIR=$(readlink -f "$DIR"); with_nodes "cmd_$COMMAND" ;;
+wait) conf_load; DIR=$(readlink -f "$DIR"); cmd_wait ;;
+logs)
+    conf_load
+    [ ${#ARGS[@]} -eq 1 ] || wrong "logs: which node?"
+    i=$(index "${ARGS[0]}")
+    exec tail -n 50 -f "$(node_dir "$i")/log"
+    ;;
+'') usage >&2; exit 2 ;;
+*) wrong "unknown command '$COMMAND'" ;;
+esac

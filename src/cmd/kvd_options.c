@@ -1,0 +1,260 @@
+/* Flags (argp) and the configuration file (libconfuse) of kvd. One table of settings serves both: every
+ * setting is a word and a text, so whatever the file says can be said by flag. */
+#include "cmd/kvd_options.h"
+
+#include <argp.h>
+#include <confuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/version.h"
+#include "kv_error.h"
+
+enum {
+    KEY_CONFIG = 'c',
+    KEY_TRUST = 0x100,
+    KEY_LAB,
+    KEY_SKEW,
+    KEY_VALUE_MAX,
+    KEY_CACHE,
+    KEY_LOG,
+    KEY_CLUSTER,
+    KEY_REPLICAS
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"name", 'n', "NAME", 0, "This node's name", 0},
+    {"data", 'd', "DIR", 0, "Its data directory; made when there is none", 0},
+    {"listen", 'l', "HOST:PORT", 0, "Where clients and members reach it (TCP and UDP)", 0},
+    {"initial", 'i', "NAME=HOST:PORT,...", 0,
+     "All founders of a new cluster, itself included: the same list on each", 0},
+    {"cluster", KEY_CLUSTER, "NAME", 0, "The cluster's name (gureum)", 0},
+    {"replicas", KEY_REPLICAS, "N", 0, "Copies of each key; fixed by the founders (3)", 0},
+    {"zone", 'z', "ZONE", 0, "Copies of a key go to different zones while there are enough", 0},
+    {"weight", 'w', "1..16", 0, "Its share of the keys, relative to the others (1)", 0},
+    {"sync", 's', "always|interval|none", 0,
+     "When an acknowledged write is on disk: before the answer, within 0.1 s, or when the system likes "
+     "(always)",
+     0},
+    {"value-max", KEY_VALUE_MAX, "MIB", 0, "Largest value, 1 to 64 MiB (8)", 0},
+    {"block-cache", KEY_CACHE, "MIB", 0, "Memory for rows read from disk (64)", 0},
+    {"trust-network", KEY_TRUST, NULL, 0,
+     "Listen on an address that is not loopback, though nothing is authenticated or encrypted yet", 0},
+    {"lab", KEY_LAB, NULL, 0, "Take fault orders (kvcli fault); for lessons and tests", 0},
+    {"clock-skew", KEY_SKEW, "MS", 0, "With --lab: run with a wall clock that is off", 0},
+    {"log", KEY_LOG, "debug|info|warn|error", 0, "Least level of the lines on standard error (info)", 0},
+    {"config", KEY_CONFIG, "FILE", 0,
+     "Read settings from FILE: the long names above with _ for -, as name = value", 0},
+    {0},
+};
+
+static void copy_name(struct argp_state *state, const char *what, const char *arg,
+                      char out[NAME_MAX_BYTES + 1])
+{
+    if (!name_ok(arg))
+        argp_error(state, "%s '%s': 1 to %u letters, digits, '.', '_' or '-'", what, arg, NAME_MAX_BYTES);
+    else
+        snprintf(out, NAME_MAX_BYTES + 1, "%s", arg);
+}
+
+static long number(struct argp_state *state, const char *what, const char *arg, long min, long max)
+{
+    char *end;
+    long v = strtol(arg, &end, 10);
+    if (*arg == 0 || *end || v < min || v > max)
+        argp_error(state, "%s '%s': a number from %ld to %ld", what, arg, min, max);
+    return v;
+}
+
+static void parse_founders(struct argp_state *state, const char *arg, struct kvd_options *o)
+{
+    char *copy = strdup(arg), *save = NULL;
+    o->founder_count = 0;
+    for (char *part = copy ? strtok_r(copy, ",", &save) : NULL; part; part = strtok_r(NULL, ",", &save)) {
+        char *equals = strchr(part, '=');
+        if (o->founder_count == MEMBERS_MAX)
+            argp_error(state, "--initial: at most %u founders", MEMBERS_MAX);
+        struct node_founder *f = &o->founders[o->founder_count++];
+        if (equals)
+            *equals = 0;
+        if (!equals || !name_ok(part) || addr_parse(equals + 1, &f->addr) != KV_OK)
+            argp_error(state, "--initial: '%s' is no NAME=HOST:PORT", part);
+        snprintf(f->name, sizeof f->name, "%s", part);
+    }
+    free(copy);
+    if (o->founder_count == 0)
+        argp_error(state, "--initial: the list is empty");
+}
+
+static void parse_sync(struct argp_state *state, const char *arg, enum sync_mode *out)
+{
+    static const char *const WORDS[] = {"always", "interval", "none"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(arg, WORDS[i]) == 0) {
+            *out = (enum sync_mode)i;
+            return;
+        }
+    }
+    argp_error(state, "--sync '%s': always, interval or none", arg);
+}
+
+static void read_config(struct argp_state *state, const char *path);
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct kvd_options *o = state->input;
+    switch (key) {
+    case 'n': copy_name(state, "--name", arg, o->name); break;
+    case 'd': snprintf(o->data, sizeof o->data, "%s", arg); break;
+    case 'l':
+        if (addr_parse(arg, &o->listen) != KV_OK)
+            argp_error(state, "--listen '%s' is no HOST:PORT", arg);
+        break;
+    case 'i': parse_founders(state, arg, o); break;
+    case KEY_CLUSTER: copy_name(state, "--cluster", arg, o->cluster); break;
+    case KEY_REPLICAS: o->replicas = (uint32_t)number(state, "--replicas", arg, 1, REPLICAS_MAX); break;
+    case 'z': copy_name(state, "--zone", arg, o->zone); break;
+    case 'w': o->weight = (uint32_t)number(state, "--weight", arg, 1, WEIGHT_MAX); break;
+    case 's': parse_sync(state, arg, &o->sync); break;
+    case KEY_VALUE_MAX:
+        o->value_max_bytes = (uint32_t)number(state, "--value-max", arg, 1, VALUE_MAX_CEILING_BYTES >> 20)
+                             << 20;
+        break;
+    case KEY_CACHE: o->block_cache_mib = (uint32_t)number(state, "--block-cache", arg, 1, 1 << 20); break;
+    case KEY_TRUST: o->trust_network = true; break;
+    case KEY_LAB: o->lab = true; break;
+    case KEY_SKEW:
+        o->clock_skew_ms = number(state, "--clock-skew", arg, -1000L * 86400 * 365, 1000L * 86400 * 365);
+        break;
+    case KEY_LOG:
+        if (log_level_parse(arg, &o->log_level) != 0)
+            argp_error(state, "--log '%s': debug, info, warn or error", arg);
+        break;
+    case KEY_CONFIG: read_config(state, arg); break;
+    case ARGP_KEY_ARG: argp_error(state, "'%s' is not understood", arg); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const char DOC[] =
+    "A node of a Gureum cluster: a key-value store of equal peers.\v"
+    "Examples:\n"
+    "  kvd --name n1 --data n1.data --listen 127.0.0.1:7601 \\\n"
+    "      --initial n1=127.0.0.1:7601,n2=127.0.0.1:7602,n3=127.0.0.1:7603\n"
+    "  kvd --config /etc/gureum/n1.conf\n\n"
+    "A restarted node needs --name, --data and --listen only: the rest is in its data.\n"
+    "SIGTERM: stops taking requests, finishes those in flight, syncs, leaves with 0. Exit 1: could not\n"
+    "start or go on, with the reason in the log; 2: wrong usage; 70: the disk failed.";
+
+static const struct argp PARSER = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+
+/* A setting's flag: the names differ in '_' and '-' only. */
+static const struct argp_option *find_option(const char *name)
+{
+    for (const struct argp_option *o = OPTIONS; o->name; o++) {
+        size_t i = 0;
+        while (name[i] && (name[i] == o->name[i] || (name[i] == '_' && o->name[i] == '-')))
+            i++;
+        if (!name[i] && !o->name[i])
+            return o;
+    }
+    return NULL;
+}
+
+/* The file's settings, one cfg_opt_t a flag; switches are booleans, everything else is text. */
+static size_t config_table(cfg_opt_t *table, char (*names)[64], size_t max)
+{
+    size_t n = 0;
+    for (const struct argp_option *o = OPTIONS; o->name && n + 1 < max; o++) {
+        if (o->key == KEY_CONFIG)
+            continue;
+        snprintf(names[n], 64, "%s", o->name);
+        for (char *p = names[n]; *p; p++)
+            if (*p == '-')
+                *p = '_';
+        cfg_opt_t text = CFG_STR(names[n], NULL, CFGF_NODEFAULT),
+                  flag = CFG_BOOL(names[n], cfg_false, CFGF_NONE);
+        table[n] = o->arg ? text : flag;
+        n++;
+    }
+    cfg_opt_t end = CFG_END();
+    table[n] = end;
+    return n;
+}
+
+static void read_config(struct argp_state *state, const char *path)
+{
+    cfg_opt_t table[32];
+    char names[32][64];
+    size_t n = config_table(table, names, 32);
+    cfg_t *cfg = cfg_init(table, CFGF_NONE);
+    int rc = cfg_parse(cfg, path); /* prints file, line and reason of a mistake itself */
+    if (rc != CFG_SUCCESS)
+        argp_error(state, "--config %s: %s", path,
+                   rc == CFG_FILE_ERROR ? "cannot be read" : "is not understood");
+    for (size_t i = 0; i < n; i++) {
+        const struct argp_option *o = find_option(names[i]);
+        const char *text = o->arg ? cfg_getstr(cfg, names[i]) : NULL;
+        if (text)
+            parse(o->key, (char *)text, state);
+        else if (!o->arg && cfg_getbool(cfg, names[i]))
+            parse(o->key, NULL, state);
+    }
+    cfg_free(cfg);
+}
+
+/* Flags win: the file is read first, wherever it stands on the line. */
+static error_t parse_config_only(int key, char *arg, struct argp_state *state)
+{
+    if (key == KEY_CONFIG)
+        read_config(state, arg);
+    return key == ARGP_KEY_ARG || key > 0 ? 0 : ARGP_ERR_UNKNOWN;
+}
+
+static error_t parse_flags(int key, char *arg, struct argp_state *state)
+{
+    return key == KEY_CONFIG ? 0 : parse(key, arg, state);
+}
+
+static void usage(const char *text)
+{
+    fprintf(stderr, "kvd: %s\nTry 'kvd --help'.\n", text);
+    exit(2);
+}
+
+static void check(const struct kvd_options *o)
+{
+    char text[256];
+    if (!o->name[0] || !o->data[0] || o->listen.port == 0)
+        usage("--name, --data and --listen are needed");
+    if (!addr_is_loopback(&o->listen) && !o->trust_network) {
+        snprintf(text, sizeof text,
+                 "--listen %s is not loopback: connections are neither authenticated nor encrypted yet; "
+                 "--trust-network says that you trust everybody who can reach it",
+                 o->listen.host);
+        usage(text);
+    }
+    if (o->clock_skew_ms && !o->lab)
+        usage("--clock-skew is for --lab only");
+}
+
+void kvd_options_parse(int argc, char **argv, struct kvd_options *out)
+{
+    memset(out, 0, sizeof *out);
+    snprintf(out->cluster, sizeof out->cluster, "gureum");
+    out->replicas = REPLICAS_DEFAULT;
+    out->weight = 1;
+    out->value_max_bytes = VALUE_MAX_BYTES;
+    out->block_cache_mib = 64;
+    out->log_level = LOG_INFO;
+    argp_program_version = GUREUM_VERSION_TEXT("kvd");
+    argp_err_exit_status = 2;
+    struct argp first = PARSER, second = PARSER;
+    first.parser = parse_config_only;
+    second.parser = parse_flags;
+    argp_parse(&first, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_SILENT, NULL, out);
+    argp_parse(&second, argc, argv, 0, NULL, out);
+    check(out);
+}

@@ -1,0 +1,292 @@
+/* The clockwork of the shell: one turn after another; see shell.h. */
+#include "uv/shell.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "kv_error.h"
+
+uint64_t shell_now_us(void)
+{
+    return uv_hrtime() / 1000;
+}
+
+struct now shell_now(const struct shell *s)
+{
+    uv_timeval64_t t = {0};
+    uv_gettimeofday(&t);
+    int64_t wall_ms = t.tv_sec * 1000 + t.tv_usec / 1000 + s->options.clock_skew_ms + s->faults.skew_ms;
+    return (struct now){.mono_us = shell_now_us(), .wall_ms = wall_ms > 0 ? (uint64_t)wall_ms : 0};
+}
+
+void shell_log(struct shell *s, enum log_level level, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_line(&s->options.log, level, "%s", text);
+}
+
+void shell_complain(struct shell *s, const char *host, const char *event, int rc)
+{
+    struct complaint *mine = NULL, *oldest = &s->complaints[0];
+    for (uint32_t i = 0; i < COMPLAINTS_MAX && !mine; i++) {
+        struct complaint *c = &s->complaints[i];
+        if (strcmp(c->host, host) == 0)
+            mine = c;
+        if (c->last_us < oldest->last_us)
+            oldest = c;
+    }
+    if (!mine) {
+        mine = oldest;
+        *mine = (struct complaint){0};
+        snprintf(mine->host, sizeof mine->host, "%s", host);
+    }
+    if (!log_allowed(shell_now_us(), &mine->last_us, &mine->suppressed))
+        return;
+    shell_log(s, LOG_WARN, "event=%s host=%s status=%s suppressed=%llu", event, host, kv_error_word(rc),
+              (unsigned long long)mine->suppressed);
+    mine->suppressed = 0;
+}
+
+/* ---- stepping ---- */
+
+void shell_step(struct shell *s, const struct event *e)
+{
+    if (s->ended)
+        return;
+    KV_ASSERT(!s->stepping);
+    s->stepping = true;
+    node_step(s->node, shell_now(s), e, &s->out);
+    effects_run(s);
+    s->stepping = false;
+}
+
+static void on_storage_done(struct storage_job *job, void *arg)
+{
+    struct shell *s = arg;
+    shell_step(s, &job->event);
+    storage_job_release(job);
+}
+
+void shell_message(struct shell *s, struct conn *c, struct message *m, struct bytes body)
+{
+    s->counters.frames_in++;
+    struct verdict v = {0};
+    if (s->faults.count)
+        v = faults_judge(&s->faults, m->type == MSG_HELLO ? m->hello.member_id : c->member);
+    if (v.drop)
+        return;
+    if (m->type == MSG_FAULT && c->accepted) {
+        lab_order(s, c, m);
+        return;
+    }
+    struct event e = {.type = EV_MESSAGE, .message = {.from = c->self, .message = m}};
+    for (int i = 0; i < 1 + v.twice && c->state == CONN_OPEN; i++) {
+        if (v.delay_ms)
+            delay_message(s, c, body, v.delay_ms);
+        else
+            shell_step(s, &e);
+    }
+}
+
+void shell_refuse_frame(struct shell *s, struct conn *c, int rc)
+{
+    char host[HOST_MAX_BYTES + 1];
+    s->counters.malformed++;
+    shell_complain(s, tcp_remote_host(c, host), rc == KV_E_VERSION ? "foreign_version" : "malformed_frame",
+                   rc);
+    if (rc == KV_E_VERSION) {
+        char text[96];
+        snprintf(text, sizeof text, "this node speaks protocol version %u, not %u", PROTOCOL_VERSION,
+                 c->header.version);
+        struct message m = {.type = MSG_REFUSED,
+                            .id = c->header.id,
+                            .cluster = node_cluster_hash(s->node),
+                            .refused = {.status = rc, .text = text}};
+        conn_send(c, &m);
+        conn_flush(c);
+    }
+    conn_close(c);
+}
+
+void shell_conn_gone(struct shell *s, struct conn *c)
+{
+    tcp_conn_gone(s, c);
+}
+
+/* ---- the clockwork ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct shell *s = container_of(timer, struct shell, tick);
+    struct event e = {.type = EV_TICK};
+    s->armed_us = 0;
+    shell_step(s, &e);
+}
+
+static void arm_tick(struct shell *s)
+{
+    uint64_t deadline = node_deadline_us(s->node);
+    if (deadline == s->armed_us)
+        return;
+    s->armed_us = deadline;
+    if (deadline == UINT64_MAX) {
+        uv_timer_stop(&s->tick);
+        return;
+    }
+    uint64_t now = shell_now_us();
+    uint64_t ms = deadline > now ? (deadline - now + 999) / 1000 : 0;
+    uv_update_time(s->loop);
+    uv_timer_start(&s->tick, on_tick, ms, 0);
+}
+
+static void on_again(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void feed_starved(struct shell *s)
+{
+    s->feed_wanted = false;
+    for (uint32_t n = 0; n < 64 && !list_empty(&s->starved); n++) {
+        struct conn *c = container_of(s->starved.next, struct conn, starved);
+        conn_feed(c);
+        if (list_linked(&c->starved))
+            break; /* still no room */
+    }
+}
+
+/* The end of a turn: disk first, since its completions make more output, then one write per connection. */
+static void end_turn(struct shell *s)
+{
+    bool more = true;
+    for (uint32_t rounds = 0; more && rounds < 4 && !s->ended; rounds++)
+        more = storage_flush(s->storage);
+    if (s->feed_wanted)
+        feed_starved(s);
+    struct list *node;
+    while ((node = list_pop_front(&s->dirty)) != NULL)
+        conn_flush(container_of(node, struct conn, dirty));
+    if (more || s->feed_wanted)
+        uv_idle_start(&s->again, on_again);
+    else
+        uv_idle_stop(&s->again);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct shell *s = container_of(prepare, struct shell, prepare);
+    if (s->ended)
+        return;
+    end_turn(s);
+    if (!s->ended)
+        arm_tick(s);
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    struct shell *s = container_of(timer, struct shell, second);
+    tcp_check_stalls(s);
+    struct storage_counters c = storage_counters(s->storage);
+    rowcount_poll(&s->rows, s->loop, c.rows + c.hints_done);
+    if (s->stopping && shell_now_us() - s->stop_us > STOP_GRACE_US) {
+        shell_log(s, LOG_WARN, "event=stop_grace_over");
+        shell_end(s, 0);
+    }
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct shell *s = signal->data;
+    if (s->stopping) {
+        shell_log(s, LOG_WARN, "event=second_signal signal=%d", number);
+        shell_end(s, 0);
+        return;
+    }
+    s->stopping = true;
+    s->stop_us = shell_now_us();
+    shell_log(s, LOG_INFO, "event=stopping signal=%d", number);
+    struct event e = {.type = EV_STOP};
+    shell_step(s, &e);
+}
+
+static void start_signal(struct shell *s, uv_signal_t *signal, int number)
+{
+    uv_signal_init(s->loop, signal);
+    signal->data = s;
+    uv_signal_start(signal, on_signal, number);
+}
+
+void shell_end(struct shell *s, int status)
+{
+    if (s->ended)
+        return;
+    s->ended = true;
+    s->exit_status = status;
+    struct list *node;
+    while ((node = list_pop_front(&s->dirty)) != NULL)
+        conn_flush(container_of(node, struct conn, dirty)); /* the last answers */
+    storage_stop(s->storage);
+    tcp_close_all(s);
+    delay_deinit(s);
+    uv_handle_t *const handles[] = {(uv_handle_t *)&s->udp,    (uv_handle_t *)&s->tick,
+                                    (uv_handle_t *)&s->second, (uv_handle_t *)&s->prepare,
+                                    (uv_handle_t *)&s->again,  (uv_handle_t *)&s->sigterm,
+                                    (uv_handle_t *)&s->sigint};
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
+        uv_close(handles[i], NULL);
+}
+
+int shell_start(struct shell *s, uv_loop_t *loop, const struct shell_options *options, struct node *node,
+                struct store *store, char error[256])
+{
+    memset(s, 0, sizeof *s);
+    s->loop = loop;
+    s->options = *options;
+    s->node = node;
+    list_init(&s->dirty);
+    list_init(&s->starved);
+    list_init(&s->delayed);
+    map_init(&s->peers);
+    arena_init(&s->receive_arena, WIRE_ARENA_MAX_BYTES);
+    faults_init(&s->faults, shell_now_us());
+    int rc = outbox_init(&s->out);
+    if (rc == KV_OK)
+        rc = tcp_listen(s, error);
+    if (rc == KV_OK)
+        rc = udp_listen(s, error);
+    if (rc != KV_OK)
+        return rc;
+    rc = storage_create(loop, store, options->sync, on_storage_done, s, &s->storage);
+    if (rc != KV_OK) {
+        snprintf(error, 256, "cannot start the storage thread");
+        return rc;
+    }
+    rowcount_init(&s->rows, store);
+    rowcount_poll(&s->rows, loop, 0);
+    uv_timer_init(loop, &s->tick);
+    uv_timer_init(loop, &s->second);
+    uv_timer_start(&s->second, on_second, 1000, 1000);
+    uv_prepare_init(loop, &s->prepare);
+    uv_prepare_start(&s->prepare, on_prepare);
+    uv_idle_init(loop, &s->again);
+    start_signal(s, &s->sigterm, SIGTERM);
+    start_signal(s, &s->sigint, SIGINT);
+    struct event e = {.type = EV_START};
+    shell_step(s, &e);
+    return KV_OK;
+}
+
+void shell_deinit(struct shell *s)
+{
+    storage_destroy(s->storage);
+    tcp_deinit(s);
+    outbox_deinit(&s->out);
+    arena_deinit(&s->receive_arena);
+    buf_deinit(&s->udp_out);
+}

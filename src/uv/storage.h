@@ -1,0 +1,78 @@
+/* The storage thread: writes are gathered during a turn of the loop and written in one batch, with one sync
+ * (group commit): while one batch syncs, the next gathers. When nothing else is in flight a lone write is
+ * synced on the loop's own thread, which saves two thread switches for a single client. Reads are answered
+ * from the block cache on the loop's thread; what misses, and pages, go to libuv's pool.
+ *
+ * A finished job is handed to `done` on the loop's thread, as the event to step the node with. References are
+ * counted on the loop's thread only: a job holds its row from submission until it is released there. */
+#ifndef UV_STORAGE_H
+#define UV_STORAGE_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "model/outbox.h"
+#include "store/store.h"
+
+enum sync_mode { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NONE };
+
+#define STORAGE_INTERVAL_US UINT64_C(100000) /* --sync interval: at most this much is unsynced */
+#define STORAGE_BATCH_MAX   512u             /* rows of one batch: bounds the wait of the first */
+#define STORAGE_INLINE_MAX_US \
+    UINT64_C(2000) /* a disk slower than this is never synced on the loop's thread */
+#define STORAGE_RECOVER_US   UINT64_C(500000) /* a full disk is tried again this often */
+#define JOB_KEY_INLINE_BYTES 256u
+
+struct storage;
+
+struct storage_job {
+    struct list link;
+    struct storage *storage;
+    enum effect_type type;
+    uint64_t op;
+    struct event event; /* the completion */
+    /* The request, copied or owned. */
+    struct store_put put; /* also key and member of the other kinds */
+    struct cursor after;
+    uint32_t member;
+    uint32_t limit;
+    struct stamp stamp;
+    bool flag; /* stamp_only, drop_row */
+    const char *meta_name;
+    uint8_t key_inline[JOB_KEY_INLINE_BYTES];
+    struct buf key_long; /* keys above that, meta values, prefixes */
+    struct buf prefix;
+    struct arena arena; /* entries of a page */
+    bool has_arena;
+    uv_work_t work;
+};
+
+struct storage_counters {
+    uint64_t batches, rows, hints_done, syncs, inline_writes, cached_reads, cold_reads, pages, full_errors;
+    uint64_t last_sync_us;
+};
+
+/* `done` is called on the loop's thread, never from within storage_submit. */
+int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode,
+                   void (*done)(struct storage_job *job, void *arg), void *arg, struct storage **out);
+
+/* Takes over a store effect: its row's reference moves into the job (the effect becomes EF_NONE). Reads may
+ * complete at once: they are then given to `done` by the next storage_flush. KV_E_NO_MEMORY. */
+int storage_submit(struct storage *s, struct effect *effect);
+
+/* Hands what was gathered to the thread, or writes it here and now; calls `done` for what is finished.
+ * Returns whether anything was finished. */
+bool storage_flush(struct storage *s);
+
+/* After `done` has used the event. */
+void storage_job_release(struct storage_job *job);
+
+void storage_slow_disk(struct storage *s, uint32_t ms);
+struct storage_counters storage_counters(struct storage *s);
+bool storage_full(const struct storage *s);
+
+/* Finishes what is queued, syncs, joins the thread. */
+void storage_stop(struct storage *s);
+void storage_destroy(struct storage *s);
+
+#endif
