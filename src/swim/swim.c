@@ -1,0 +1,264 @@
+/* Membership composed of its parts; the table of parts is internal.h.
+ *
+ * Own time. A process that was stopped for ten seconds wakes up with every timer overdue and the answers
+ * still in its socket: it would call everybody dead (TRAPS: "one slow process accuses everybody"). So time in
+ * here does not pass while the process does not run: when a call comes much later than the deadline that it
+ * was asked for, own time stays where the last call left it, and stays there for another `grace` in which
+ * what waits in the socket is read. All timers, those of suspicions too, are shifted by that, and nothing
+ * needs to be restarted. */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "kv_error.h"
+#include "swim/internal.h"
+
+struct swim_config swim_config_default(void)
+{
+    return (struct swim_config){.probe_interval_us = 300 * 1000,
+                                .probe_timeout_us = 120 * 1000,
+                                .indirect_probes = 3,
+                                .suspicion_mult = 4,
+                                .suspicion_max_mult = 6,
+                                .suspicion_confirmations = 3,
+                                .retransmit_mult = 4,
+                                .awareness_max = 8,
+                                .sync_interval_us = 10 * 1000 * 1000,
+                                .dead_probe_interval_us = 1000 * 1000};
+}
+
+static bool config_ok(const struct swim_config *c)
+{
+    return c->self != 0 && c->generation != 0 && c->probe_timeout_us > 0 &&
+           c->probe_timeout_us < c->probe_interval_us && c->indirect_probes <= SWIM_INDIRECT_MAX &&
+           c->suspicion_mult > 0 && c->suspicion_max_mult > 0 &&
+           c->suspicion_confirmations <= SWIM_CONFIRMATIONS_MAX && c->retransmit_mult > 0 &&
+           c->sync_interval_us > 0 && c->dead_probe_interval_us > 0;
+}
+
+int swim_create(const struct swim_config *config, struct swim **out)
+{
+    if (!config_ok(config))
+        return KV_E_INVALID;
+    struct swim *s = calloc(1, sizeof *s);
+    if (!s)
+        return KV_E_NO_MEMORY;
+    s->config = *config;
+    s->awareness.max = config->awareness_max;
+    /* Nodes that were given the same seed must not walk in step. */
+    prng_init(&s->prng, hash64_mix(config->seed + config->self));
+    s->sequence = (uint32_t)prng_u64(&s->prng);
+    map_init(&s->by_id);
+    heap_init(&s->suspicions);
+    list_init(&s->changes);
+    swim_queue_init(&s->queue);
+    *out = s;
+    return KV_OK;
+}
+
+void swim_destroy(struct swim *s)
+{
+    if (!s)
+        return;
+    while (s->live.count > 0)
+        swim_member_remove(s, s->live.items[0]);
+    while (s->absent.count > 0)
+        swim_member_remove(s, s->absent.items[0]);
+    free(s->live.items);
+    free(s->absent.items);
+    map_deinit(&s->by_id);
+    heap_deinit(&s->suspicions);
+    free(s);
+}
+
+/* ---- time
+ * -------------------------------------------------------------------------------------------------- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* In own time. */
+static uint64_t deadline_us(const struct swim *s)
+{
+    if (!s->started)
+        return 0;
+    if (s->left)
+        return UINT64_MAX;
+    uint64_t at = least(s->probe.next_us, s->next_sync_us);
+    at = least(at, heap_deadline(&s->suspicions));
+    at = least(at, swim_relay_deadline_us(s));
+    return s->absent.count > 0 ? least(at, s->next_absent_us) : at;
+}
+
+uint64_t swim_deadline_us(const struct swim *s)
+{
+    uint64_t at = deadline_us(s);
+    return at == UINT64_MAX ? at : at + s->stalled_us;
+}
+
+static void start(struct swim *s, uint64_t now_us)
+{
+    const struct swim_config *c = &s->config;
+    s->started = true;
+    s->now_us = now_us;
+    /* Nodes started together by a script need not probe together. */
+    s->probe.next_us = now_us + prng_below(&s->prng, c->probe_interval_us);
+    s->next_sync_us = now_us + prng_below(&s->prng, c->sync_interval_us / SWIM_SYNC_FIRST_DIVISOR + 1);
+    s->next_absent_us = now_us;
+}
+
+void swim_enter(struct swim *s, struct now now)
+{
+    const struct swim_config *c = &s->config;
+    if (!s->started) {
+        start(s, now.mono_us);
+        return;
+    }
+    uint64_t due_us = swim_deadline_us(s);
+    if (due_us != UINT64_MAX && now.mono_us > due_us + c->probe_timeout_us / 2) {
+        uint64_t late_us = now.mono_us - due_us;
+        uint64_t grace_us = c->probe_timeout_us;
+        s->stalled_us = now.mono_us + grace_us - s->now_us;
+        uint64_t missed = late_us / c->probe_interval_us;
+        swim_awareness_add(&s->awareness, missed < c->awareness_max ? (int)missed : (int)c->awareness_max);
+    }
+    if (now.mono_us > s->now_us + s->stalled_us) /* not in the grace */
+        s->now_us = now.mono_us - s->stalled_us;
+}
+
+void swim_end_turn(struct swim *s, struct outbox *out)
+{
+    if (s->news)
+        swim_spread(s, out);
+    s->news = false;
+}
+
+void swim_tick(struct swim *s, struct now now, struct outbox *out)
+{
+    swim_enter(s, now);
+    if (s->left)
+        return;
+    swim_relay_tick(s, out);
+    swim_probe_tick(s, out);
+    swim_bury(s, out);
+    swim_absent_tick(s, out);
+    swim_sync_tick(s, out);
+    swim_end_turn(s, out);
+}
+
+/* ---- members
+ * ----------------------------------------------------------------------------------------------- */
+
+int swim_add(struct swim *s, struct now now, uint32_t member, const struct addr *addr, bool alive)
+{
+    KV_ASSERT(member != s->config.self && member != 0);
+    swim_enter(s, now);
+    return swim_member_add(s, member, addr, alive);
+}
+
+void swim_remove(struct swim *s, uint32_t member)
+{
+    struct swim_member *m = swim_member_find(s, member);
+    if (!m)
+        return;
+    swim_probe_forget(s, member);
+    swim_member_remove(s, m);
+}
+
+/* ---- datagrams
+ * --------------------------------------------------------------------------------------------- */
+
+/* A process that was replaced by a younger one goes on talking until it ends: it is not heard any more. */
+static struct swim_member *sender(struct swim *s, const struct msg_probe *p)
+{
+    struct swim_member *m = swim_member_find(s, p->from);
+    if (m && p->from_generation != 0 && p->from_generation >= m->belief.generation)
+        return m;
+    s->counters.ignored++;
+    return NULL;
+}
+
+void swim_datagram(struct swim *s, struct now now, const struct addr *from, const struct message *m,
+                   struct outbox *out)
+{
+    const struct msg_probe *p = &m->probe;
+    KV_ASSERT(m->type >= MSG_PING && m->type <= MSG_NACK);
+    swim_enter(s, now);
+    struct swim_member *peer = sender(s, p);
+    if (!peer)
+        return;
+    swim_hear(s, p->gossip, p->count, peer->id, SWIM_BY_GOSSIP);
+    switch (m->type) {
+    case MSG_PING:
+        if (p->target == s->config.self)
+            swim_send(s, MSG_ACK, peer, from, NULL, p->sequence, out);
+        else
+            s->counters.ignored++; /* for who lived here before us */
+        break;
+    case MSG_PING_REQ: swim_relay_begin(s, peer, p, out); break;
+    case MSG_ACK:
+        swim_probe_ack(s, peer, p);
+        swim_relay_ack(s, p, out);
+        break;
+    case MSG_NACK: swim_probe_nack(s, p); break;
+    default: break;
+    }
+    swim_end_turn(s, out);
+}
+
+void swim_leave(struct swim *s, struct now now, struct outbox *out)
+{
+    swim_enter(s, now);
+    s->left = true;
+    for (size_t i = 0; i < s->live.count; i++) {
+        const struct swim_member *m = s->live.items[i];
+        if (!swim_send(s, MSG_ACK, m, &m->addr, NULL, 0, out))
+            break;
+    }
+}
+
+/* ---- looking in
+ * -------------------------------------------------------------------------------------------- */
+
+struct swim_counters swim_counters(const struct swim *s)
+{
+    struct swim_counters counters = s->counters;
+    counters.awareness = s->awareness.score;
+    return counters;
+}
+
+static void check_order(const struct swim *s, const struct swim_order *o)
+{
+    KV_ASSERT(o->next + o->urgent <= o->count && o->count <= o->cap);
+    for (size_t i = 0; i < o->count; i++) {
+        const struct swim_member *m = o->items[i];
+        enum member_state state = m->belief.state;
+        KV_ASSERT(m->order == o && m->place == i && swim_member_find(s, m->id) == m);
+        KV_ASSERT(swim_present(state) == (o == &s->live));
+        KV_ASSERT(heap_contains(&m->suspicion.timer) == (state == MEMBER_SUSPECT));
+        KV_ASSERT(!list_linked(&m->queued) || m->belief.generation > 0);
+    }
+}
+
+void swim_check(const struct swim *s)
+{
+    size_t members = map_count(&s->by_id);
+    KV_ASSERT(!swim_member_find(s, s->config.self));
+    KV_ASSERT(s->live.count + s->absent.count == members);
+    check_order(s, &s->live);
+    check_order(s, &s->absent);
+    KV_ASSERT(s->suspicions.count <= s->live.count);
+    KV_ASSERT(s->queue.count <= members);
+    size_t queued = 0, changes = 0;
+    for (uint32_t i = 0; i < SWIM_TRANSMITS_MAX; i++)
+        list_each (it, &s->queue.by_transmits[i])
+            queued++;
+    list_each (it, &s->changes)
+        changes++;
+    KV_ASSERT(queued == s->queue.count && changes <= members);
+    KV_ASSERT(s->awareness.score <= s->awareness.max);
+    KV_ASSERT(s->relays.nacked <= s->relays.count && s->relays.count <= SWIM_RELAYS_MAX);
+    KV_ASSERT(s->probe.phase == SWIM_IDLE || swim_member_find(s, s->probe.target));
+}
