@@ -22,12 +22,6 @@ void clock_init(struct clock *c, uint64_t floor)
     c->floor = floor;
 }
 
-void clock_init_client(struct clock *c)
-{
-    c->hlc = 0;
-    c->floor = UINT64_MAX;
-}
-
 bool clock_can_mint(const struct clock *c, uint64_t wall_ms)
 {
     return c->hlc < c->floor && hlc_from_ms(wall_ms) <= c->floor;

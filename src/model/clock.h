@@ -40,9 +40,6 @@ struct clock {
 /* Starts at the floor that a former life reserved on disk (0 for a new store). */
 void clock_init(struct clock *c, uint64_t floor);
 
-/* The clock of a client: its origin is new with each life, so it needs no floor. */
-void clock_init_client(struct clock *c);
-
 /* Whether the next value is covered by the durable floor. If not: write clock_floor_wanted and wait for it.
  */
 bool clock_can_mint(const struct clock *c, uint64_t wall_ms);

@@ -286,16 +286,6 @@ static void a_quick_restart_settles_until_peers_accept(void **state)
     assert_int_equal(clock_settle_ms(&c, WALL_MS - HOUR_MS), HLC_RESERVE_MS - CLOCK_DRIFT_MAX_MS);
 }
 
-static void a_client_needs_no_floor(void **state)
-{
-    (void)state;
-    struct clock c;
-    clock_init_client(&c);
-    assert_true(clock_mint(&c, WALL_MS) == hlc_from_ms(WALL_MS));
-    assert_true(clock_mint(&c, WALL_MS) == hlc_from_ms(WALL_MS) + 1);
-    assert_true(clock_floor_wanted(&c, WALL_MS) == 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,7 +304,6 @@ int main(void)
         cmocka_unit_test(no_life_mints_below_another),
         cmocka_unit_test(many_short_lives_do_not_drive_the_clock_ahead),
         cmocka_unit_test(a_quick_restart_settles_until_peers_accept),
-        cmocka_unit_test(a_client_needs_no_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

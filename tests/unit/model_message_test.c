@@ -1,0 +1,155 @@
+/* Messages: what they own is dropped once, what they weigh is what they keep alive, every type has a name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "model/message.h"
+
+#define KEY   "key"
+#define VALUE "a value"
+
+static struct row row_with(struct blob *payload)
+{
+    return (struct row){.kind = ROW_REGISTER, .stamp = {1, 1}, .payload = blob_ref(payload)};
+}
+
+/* Where each type keeps its row; types without one are left out. */
+static void put_row(struct message *m, struct row row)
+{
+    switch (m->type) {
+    case MSG_REQUEST: m->request.row = row, m->request.key = bytes_str(KEY); break;
+    case MSG_RESPONSE: m->response.row = row; break;
+    case MSG_WRITE: m->write.row = row, m->write.key = bytes_str(KEY); break;
+    case MSG_READ_REPLY: m->read_reply.row = row; break;
+    default: fail();
+    }
+}
+
+static void a_row_is_released_with_its_message(void **state)
+{
+    (void)state;
+    const struct {
+        enum message_type type;
+        size_t weight;
+    } cases[] = {{MSG_REQUEST, strlen(KEY VALUE)},
+                 {MSG_RESPONSE, strlen(VALUE)},
+                 {MSG_WRITE, strlen(KEY VALUE)},
+                 {MSG_READ_REPLY, strlen(VALUE)}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct blob *payload = blob_copy(bytes_str(VALUE));
+        struct message m = {.type = cases[i].type};
+        put_row(&m, row_with(payload));
+        assert_int_equal(payload->refs, 2);
+        assert_int_equal(message_weight(&m), cases[i].weight);
+        message_release(&m);
+        assert_int_equal(payload->refs, 1);
+        message_release(&m); /* has nothing left */
+        assert_int_equal(payload->refs, 1);
+        blob_unref(payload);
+    }
+}
+
+static void a_ring_is_released_with_its_message(void **state)
+{
+    (void)state;
+    struct blob *value = blob_copy(bytes_str("a ring value"));
+    struct message m = {.type = MSG_RING, .ring.value = blob_ref(value)};
+    assert_int_equal(message_weight(&m), strlen("a ring value"));
+    message_release(&m);
+    message_release(&m);
+    assert_int_equal(value->refs, 1);
+    blob_unref(value);
+    m.ring.value = NULL;
+    assert_int_equal(message_weight(&m), 0);
+    message_release(&m);
+}
+
+static void pages_release_their_rows(void **state)
+{
+    (void)state;
+    struct blob *payload = blob_copy(bytes_str(VALUE));
+    const struct scan_entry entries[3] = {{bytes_str(KEY), row_with(payload)},
+                                          {bytes_str(KEY), {.stamp = {2, 2}}},
+                                          {bytes_str(KEY), row_with(payload)}};
+    struct message scan = {.type = MSG_SCAN_PAGE, .scan_page = {.count = 3, .entries = entries}};
+    assert_int_equal(message_weight(&scan), strlen(KEY KEY KEY VALUE VALUE));
+    message_release(&scan);
+    message_release(&scan);
+    assert_int_equal(payload->refs, 1);
+
+    blob_ref(payload);
+    struct message range = {.type = MSG_RANGE_PAGE,
+                            .range_page = {.count = 1, .entries = entries, .next.key = bytes_str("next")}};
+    assert_int_equal(message_weight(&range), strlen(KEY VALUE "next"));
+    message_release(&range);
+    assert_int_equal(payload->refs, 1);
+    blob_unref(payload);
+}
+
+static void requests_weigh_their_keys(void **state)
+{
+    (void)state;
+    struct message m = {.type = MSG_READ, .read.key = bytes_str(KEY)};
+    assert_int_equal(message_weight(&m), strlen(KEY));
+    m = (struct message){.type = MSG_SCAN, .scan = {.after.key = bytes_str(KEY), .prefix = bytes_str("p")}};
+    assert_int_equal(message_weight(&m), strlen(KEY "p"));
+    m = (struct message){.type = MSG_RANGE, .range = {.after.key = bytes_str(KEY), .prefix = bytes_str("p")}};
+    assert_int_equal(message_weight(&m), strlen(KEY "p"));
+    m = (struct message){.type = MSG_PING};
+    assert_int_equal(message_weight(&m), 0);
+    message_release(&m);
+}
+
+static void types_have_names(void **state)
+{
+    (void)state;
+    const int types[] = {MSG_NONE,       MSG_HELLO,       MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,
+                         MSG_RING,       MSG_FOUND,       MSG_REQUEST,    MSG_RESPONSE,  MSG_SCAN,
+                         MSG_SCAN_PAGE,  MSG_STATUS_GET,  MSG_STATUS,     MSG_STATS_GET, MSG_STATS,
+                         MSG_FAULT,      MSG_FAULT_REPLY, MSG_WRITE,      MSG_WRITE_ACK, MSG_READ,
+                         MSG_READ_REPLY, MSG_RANGE,       MSG_RANGE_PAGE, MSG_PING,      MSG_PING_REQ,
+                         MSG_ACK,        MSG_NACK,        MSG_SYNC,       MSG_SYNC_REPLY};
+    const size_t count = sizeof types / sizeof types[0];
+    for (size_t i = 0; i < count; i++) {
+        assert_string_not_equal(message_name((enum message_type)types[i]), "?");
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(message_name((enum message_type)types[i]),
+                                    message_name((enum message_type)types[k]));
+    }
+    assert_string_equal(message_name(MSG_WRITE_ACK), "WRITE_ACK");
+    assert_string_equal(message_name((enum message_type)200), "?");
+}
+
+static void states_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(member_state_name(MEMBER_ALIVE), "alive");
+    assert_string_equal(member_state_name(MEMBER_SUSPECT), "suspect");
+    assert_string_equal(member_state_name(MEMBER_DEAD), "dead");
+    assert_string_equal(member_state_name(MEMBER_LEFT), "left");
+    assert_string_equal(member_state_name((enum member_state)9), "?");
+}
+
+static void clusters_differ_by_name_and_partitions(void **state)
+{
+    (void)state;
+    assert_true(cluster_hash("a", 4096) == cluster_hash("a", 4096));
+    assert_true(cluster_hash("a", 4096) != cluster_hash("b", 4096));
+    assert_true(cluster_hash("a", 4096) != cluster_hash("a", 1024));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_is_released_with_its_message),
+        cmocka_unit_test(a_ring_is_released_with_its_message),
+        cmocka_unit_test(pages_release_their_rows),
+        cmocka_unit_test(requests_weigh_their_keys),
+        cmocka_unit_test(types_have_names),
+        cmocka_unit_test(states_have_names),
+        cmocka_unit_test(clusters_differ_by_name_and_partitions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
