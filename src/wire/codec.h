@@ -74,7 +74,7 @@ const char *wire_take_text(struct decoder *d, ProtobufCBinaryData text, size_t m
 enum wire_name { WIRE_NAME, WIRE_NAME_OR_EMPTY };
 const char *wire_take_name(struct decoder *d, ProtobufCBinaryData name, enum wire_name kind);
 
-/* An address left out is {"", 0}. */
+/* One that addr_ok accepts; left out, or empty: {"", 0}. */
 struct addr wire_take_addr(struct decoder *d, const Gureum__Addr *a);
 
 /* 1..KEY_MAX_BYTES. */

@@ -72,15 +72,17 @@ const char *wire_take_name(struct decoder *d, ProtobufCBinaryData name, enum wir
 struct addr wire_take_addr(struct decoder *d, const Gureum__Addr *a)
 {
     struct addr out = {.port = 0};
-    if (!a)
+    if (!a || (a->host.len == 0 && a->port == 0))
         return out;
-    if (a->host.len > HOST_MAX_BYTES || !is_text(a->host.data, a->host.len)) {
-        wire_fail(d, KV_E_MALFORMED);
-        return out;
-    }
-    if (a->host.len)
+    if (a->host.len >= 1 && a->host.len <= HOST_MAX_BYTES) {
         memcpy(out.host, a->host.data, a->host.len);
-    out.port = (uint16_t)wire_take_u32(d, a->port, UINT16_MAX);
+        out.port = (uint16_t)wire_take_u32(d, a->port, UINT16_MAX);
+    }
+    /* A NUL inside would make two texts of one address. */
+    if (strlen(out.host) != a->host.len || !addr_ok(&out)) {
+        wire_fail(d, KV_E_MALFORMED);
+        return (struct addr){.port = 0};
+    }
     return out;
 }
 

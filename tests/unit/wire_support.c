@@ -75,10 +75,14 @@ static const char *any_name(struct prng *p, struct arena *arena)
     return any_text(p, arena, 1, NAME_MAX_BYTES, NAME_CHARS);
 }
 
+/* Known, or not. */
 static struct addr any_addr(struct prng *p)
 {
-    struct addr a = {.port = (uint16_t)up_to(p, UINT16_MAX)};
+    struct addr a = {.port = 0};
     uint32_t len = up_to(p, HOST_MAX_BYTES);
+    if (len == 0)
+        return a;
+    a.port = (uint16_t)(1 + up_to(p, UINT16_MAX - 1));
     for (uint32_t i = 0; i < len; i++)
         a.host[i] = NAME_CHARS[prng_below(p, sizeof NAME_CHARS - 1)];
     return a;
