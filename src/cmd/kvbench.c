@@ -1,0 +1,191 @@
+/* kvbench: a load generator with YCSB's workloads, and a checker of what it recorded. */
+#include "cmd/kvbench.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/version.h"
+
+enum {
+    KEY_WORKLOAD = 0x100,
+    KEY_RECORDS,
+    KEY_VALUE,
+    KEY_CLIENTS,
+    KEY_PIPELINE,
+    KEY_DURATION,
+    KEY_OPS,
+    KEY_RATE,
+    KEY_DIST,
+    KEY_STRICT,
+    KEY_LOAD,
+    KEY_JSON,
+    KEY_HISTORY,
+    KEY_TIMEOUT,
+    KEY_SEED,
+    KEY_PREFIX,
+    KEY_UNIQUE,
+    KEY_VIA,
+    KEY_FINAL,
+    KEY_SKEW,
+    KEY_QUIET
+};
+
+static const struct argp_option OPTIONS[] = {
+    {0, 0, 0, 0, "What is done:", 1},
+    {"workload", KEY_WORKLOAD, "a|b|c|d|f|put|get", 0,
+     "a: half reads, half updates; b: 5 % updates; c: reads; d: reads of the latest, 5 % inserts; f: half "
+     "read-modify-write (YCSB's); put; get",
+     0},
+    {"load", KEY_LOAD, 0, 0, "First write every record once", 0},
+    {"records", KEY_RECORDS, "N", 0, "Keys there are (10000)", 0},
+    {"value-size", KEY_VALUE, "BYTES", 0, "(100)", 0},
+    {"distribution", KEY_DIST, "zipfian|uniform", 0, "How keys are chosen (zipfian, theta 0.99)", 0},
+    {"unique", KEY_UNIQUE, 0, 0, "Puts only, each to a key of its own: what is lost cannot hide", 0},
+    {"key-prefix", KEY_PREFIX, "TEXT", 0, "(user)", 0},
+    {"seed", KEY_SEED, "S", 0, "Same seed, same operations (1)", 0},
+    {0, 0, 0, 0, "How hard, how long:", 2},
+    {"clients", KEY_CLIENTS, "N", 0, "Clients, each with connections of its own (50)", 0},
+    {"pipeline", KEY_PIPELINE, "N", 0, "Operations of one client in flight (1)", 0},
+    {"rate", KEY_RATE, "OPS", 0, "Operations a second in all; latency then counts from when each was due", 0},
+    {"duration", KEY_DURATION, "S", 0, "Seconds (10)", 0},
+    {"ops", KEY_OPS, "N", 0, "Stop after N operations instead", 0},
+    {0, 0, 0, 0, "Of whom, and how it is told:", 3},
+    {"nodes", 'n', "HOST:PORT,...", 0, "Nodes to begin with; else $KV_NODES, else 127.0.0.1:7601 to 7605", 0},
+    {"via", KEY_VIA, "NODE", 0, "This node only", 0},
+    {"read", 'r', "R", 0, "Replicas that must answer a get (a majority)", 0},
+    {"write", 'w', "W", 0, "Replicas that must have a put on disk (a majority)", 0},
+    {"strict", KEY_STRICT, 0, 0, "Only homes count", 0},
+    {"timeout", KEY_TIMEOUT, "MS", 0, "Of an operation (2000)", 0},
+    {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
+    {"quiet", KEY_QUIET, 0, 0, "No line a second, also on a terminal", 0},
+    {"history", KEY_HISTORY, "FILE", 0, "Record every operation", 0},
+    {0, 0, 0, 0, "check:", 4},
+    {"final", KEY_FINAL, "FILE", 0, "What the store holds now, as kvcli dump wrote it; else it is asked", 0},
+    {"skew-ms", KEY_SKEW, "MS", 0,
+     "Sloppy puts of different clients closer than this are not ordered by the store's promise (10)", 0},
+    {0},
+};
+
+static double number(struct argp_state *state, const char *what, const char *arg, double min, double max)
+{
+    char *end;
+    double v = strtod(arg, &end);
+    if (*arg == 0 || *end || !(v >= min) || !(v <= max))
+        argp_error(state, "%s '%s': a number from %.0f to %.0f", what, arg, min, max);
+    return v;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct bench_options *o = state->input;
+    switch (key) {
+    case 'n': o->nodes = arg; break;
+    case KEY_VIA: o->via = arg; break;
+    case KEY_WORKLOAD: o->workload = arg; break;
+    case KEY_LOAD: o->load = true; break;
+    case KEY_RECORDS: o->records = (uint64_t)number(state, "--records", arg, 1, 1e12); break;
+    case KEY_VALUE: o->value_size = (uint32_t)number(state, "--value-size", arg, 0, 64 << 20); break;
+    case KEY_CLIENTS: o->clients = (uint32_t)number(state, "--clients", arg, 1, 10000); break;
+    case KEY_PIPELINE: o->pipeline = (uint32_t)number(state, "--pipeline", arg, 1, 4096); break;
+    case KEY_DURATION: o->duration_s = number(state, "--duration", arg, 0.001, 1e9); break;
+    case KEY_OPS: o->ops = (uint64_t)number(state, "--ops", arg, 1, 1e15); break;
+    case KEY_RATE: o->rate = number(state, "--rate", arg, 0.001, 1e9); break;
+    case KEY_DIST:
+        if (strcmp(arg, "zipfian") != 0 && strcmp(arg, "uniform") != 0)
+            argp_error(state, "--distribution '%s': zipfian or uniform", arg);
+        o->distribution = arg[0] == 'z' ? DIST_ZIPFIAN : DIST_UNIFORM;
+        break;
+    case 'r': o->r = (uint8_t)number(state, "-r", arg, 1, 7); break;
+    case 'w': o->w = (uint8_t)number(state, "-w", arg, 1, 7); break;
+    case KEY_STRICT: o->strict = true; break;
+    case KEY_UNIQUE: o->unique = true; break;
+    case KEY_TIMEOUT: o->timeout_ms = (uint32_t)number(state, "--timeout", arg, 1, 600000); break;
+    case KEY_JSON: o->json = true; break;
+    case KEY_QUIET: o->quiet = true; break;
+    case KEY_HISTORY: o->history = arg; break;
+    case KEY_SEED: o->seed = (uint64_t)number(state, "--seed", arg, 0, 1e18); break;
+    case KEY_PREFIX: o->key_prefix = arg; break;
+    case KEY_FINAL: o->final = arg; break;
+    case KEY_SKEW: o->skew_ms = (uint32_t)number(state, "--skew-ms", arg, 0, 60000); break;
+    case ARGP_KEY_ARG:
+        if (o->file_count == 64)
+            argp_error(state, "too many words");
+        o->files[o->file_count++] = arg;
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const char DOC[] =
+    "Measures a Gureum cluster under load, or checks a recorded history for what the store must never do.\v"
+    "Examples:\n"
+    "  kvbench --load --workload a --duration 30\n"
+    "  kvbench --workload put --clients 50 --pipeline 16 --json\n"
+    "  kvbench --workload a --rate 2000 --duration 60 --history run.jsonl\n"
+    "  kvbench check run.jsonl\n\n"
+    "check reads the newest value of each key that was put, and lists acknowledged puts that are lost: a key "
+    "that is\n"
+    "absent, or holds a put after which an acknowledged put of the same key began and ended.\n\n"
+    "Exit status: 0 ok, 1 check found violations, 2 wrong usage, 7 no node reachable.";
+
+static const struct argp PARSER = {OPTIONS, parse, "\ncheck HISTORY...", DOC, 0, 0, 0};
+
+static int usage(const char *text)
+{
+    fprintf(stderr, "kvbench: %s\nTry 'kvbench --help'.\n", text);
+    return 2;
+}
+
+static int run(struct bench_options *o)
+{
+    struct workload probe;
+    static struct bench_result result; /* large */
+    if (o->file_count)
+        return usage("what does that word mean? Only 'check HISTORY...' takes words");
+    if (!o->workload && !o->load)
+        return usage("--workload or --load is needed");
+    if (o->workload && workload_init(&probe, o->workload, DIST_UNIFORM, 2, false, 1) != KV_OK)
+        return usage("--workload: a, b, c, d, f, put or get");
+    if (o->load) {
+        int rc = bench_run(o, true, &result);
+        if (rc != 0)
+            return rc;
+        bench_report(o, "load", &result);
+    }
+    if (!o->workload)
+        return 0;
+    memset(&result, 0, sizeof result);
+    int rc = bench_run(o, false, &result);
+    if (rc == 0)
+        bench_report(o, "run", &result);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench_options o = {
+        .key_prefix = "user",
+        .records = 10000,
+        .seed = 1,
+        .value_size = 100,
+        .clients = 50,
+        .pipeline = 1,
+        .skew_ms = 10,
+        .duration_s = 10,
+        .distribution = DIST_ZIPFIAN,
+    };
+    argp_program_version = GUREUM_VERSION_TEXT("kvbench");
+    argp_err_exit_status = 2;
+    argp_parse(&PARSER, argc, argv, 0, NULL, &o);
+    const char *env = getenv("KV_NODES");
+    if (!o.nodes && env && *env)
+        o.nodes = env;
+    if (o.file_count && strcmp(o.files[0], "check") == 0) {
+        if (o.file_count < 2)
+            return usage("check: which history?");
+        return bench_check(&o);
+    }
+    return run(&o);
+}

@@ -1,0 +1,59 @@
+/* kvbench: what its files share. */
+#ifndef CMD_KVBENCH_H
+#define CMD_KVBENCH_H
+
+#include <stdio.h>
+#include <uv.h>
+
+#include "cmd/common_histogram.h"
+#include "cmd/kvbench_workload.h"
+#include "kv.h"
+
+struct bench_options {
+    const char *nodes;
+    const char *via;
+    const char *workload;
+    const char *key_prefix;
+    const char *history;
+    const char *final;
+    uint64_t records, ops, seed;
+    uint32_t value_size, clients, pipeline, timeout_ms, skew_ms;
+    double duration_s, rate;
+    uint8_t r, w;
+    enum distribution distribution;
+    bool strict, load, json, unique, quiet;
+    int file_count; /* check: HISTORY... */
+    char *files[64];
+};
+
+/* What a run measured. */
+struct bench_result {
+    uint64_t ops; /* finished, however */
+    double seconds;
+    uint64_t by_status[8]; /* enum bench_status */
+    struct histogram latency[BENCH_OPS];
+};
+
+enum bench_status {
+    BS_OK,
+    BS_NOT_FOUND,
+    BS_UNAVAILABLE,
+    BS_TIMEOUT,
+    BS_OVERLOADED,
+    BS_REFUSED,
+    BS_NO_NODE,
+    BS_COUNT
+};
+extern const char *const BENCH_STATUS_WORDS[BS_COUNT];
+enum bench_status bench_status_of(int status);
+
+/* Runs `phase` ("load" writes every record once; "run" is the workload). 0 or an exit status after a message.
+ */
+int bench_run(const struct bench_options *o, bool load_phase, struct bench_result *out);
+
+void bench_report(const struct bench_options *o, const char *phase, const struct bench_result *r);
+
+/* kvbench check: 0 nothing found, 1 violations, 2 usage, 7 no node. */
+int bench_check(const struct bench_options *o);
+
+#endif
