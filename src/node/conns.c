@@ -55,13 +55,34 @@ struct verdict {
 
 /* Whether the member that this HELLO names runs already, as another process. What was heard from that process
  * itself is compared first: the address by which we dialled it may be another name for the same place. */
-static bool is_second_process(const struct node *n, const struct peer *p, const struct msg_hello *h)
+static bool looks_like_a_twin(const struct node *n, const struct peer *p, const struct msg_hello *h)
 {
-    if (!p->up || (n->swim && !p->reachable))
+    struct swim_view view;
+    if (!p->up)
+        return false;
+    if (n->swim && (swim_lookup(n->swim, p->id, &view) != KV_OK || view.state != MEMBER_ALIVE))
         return false;
     if (p->advertised.port && p->advertised_generation == p->generation)
         return !addr_eq(&p->advertised, &h->addr);
     return h->generation != p->generation && !addr_eq(&p->addr, &h->addr);
+}
+
+/* A member that moved may say HELLO before the end of its former life has been noticed. So a twin is told to
+ * come again, and is one when the other process is still there after a while. */
+static struct verdict judge_twin(struct node *n, struct peer *p, const struct msg_hello *h)
+{
+    uint64_t now_us = n->now.mono_us;
+    bool seen = p->twin_generation == h->generation && now_us - p->twin_since_us < 10 * TWIN_WATCH_US;
+    if (!seen) {
+        p->twin_generation = h->generation;
+        p->twin_since_us = now_us;
+    }
+    if (now_us - p->twin_since_us < TWIN_WATCH_US)
+        return (struct verdict){KV_E_AGAIN, "another process of this member is connected; come again"};
+    char text[ADDR_TEXT_MAX];
+    return (struct verdict){KV_E_DUPLICATE_ID,
+                            arena_printf(&n->out->arena, "%s lives at %s, in generation %llu", h->name,
+                                         addr_format(&p->addr, text), (unsigned long long)p->generation)};
 }
 
 static const struct verdict welcome = {KV_OK, ""};
@@ -135,14 +156,8 @@ static struct verdict judge(struct node *n, const struct message *m, uint32_t *m
         return welcome;
     }
     struct verdict v = judge_member(n, m, member);
-    const struct peer *p = v.status == KV_OK ? peers_find(n, *member) : NULL;
-    if (p && is_second_process(n, p, h)) {
-        char text[ADDR_TEXT_MAX];
-        v = (struct verdict){KV_E_DUPLICATE_ID,
-                             arena_printf(&n->out->arena, "%s lives at %s, in generation %llu", h->name,
-                                          addr_format(&p->addr, text), (unsigned long long)p->generation)};
-    }
-    return v;
+    struct peer *p = v.status == KV_OK ? peers_find(n, *member) : NULL;
+    return p && looks_like_a_twin(n, p, h) ? judge_twin(n, p, h) : v;
 }
 
 static void say_welcome(struct node *n, uint64_t conn, uint64_t id, bool client)

@@ -25,6 +25,9 @@
     UINT64_C(200000) /* FOUND is said again this often, with jitter, until a ring is there */
 #define RING_FETCH_US    UINT64_C(200000)   /* a newer ring is asked for at most this often */
 #define REFUSED_RETRY_US UINT64_C(10000000) /* who refused us is dialled again after this */
+#define AGAIN_RETRY_US   UINT64_C(1000000)  /* ... or after this, when it said so */
+#define TWIN_WATCH_US \
+    UINT64_C(3000000) /* a second process of a member is only believed to be one after this */
 #define META_RETRY_US    UINT64_C(500000)   /* a disk that was full is tried again */
 #define STOP_GRACE_US    UINT64_C(5000000)  /* requests in flight at EV_STOP get this long */
 #define CLOCK_LOOK_US    UINT64_C(10000000) /* how often we compare our clock with our peers' */
@@ -55,6 +58,8 @@ struct peer {
     uint64_t generation;    /* of it */
     struct addr advertised; /* where it said in its own HELLO that it listens; port 0: not heard of */
     uint64_t advertised_generation;
+    uint64_t twin_generation; /* of a process that said HELLO while the member's own was connected */
+    uint64_t twin_since_us;
     uint64_t retry_us;        /* it refused us and is left alone until then; UINT64_MAX: no */
     struct log_limit refused; /* it refused us, or is not who it should be */
 };

@@ -77,13 +77,13 @@ static void set_down(struct node *n, struct peer *p)
 }
 
 /* Whoever refuses us, or is somebody else, is not asked again at the shell's pace. */
-static void leave_alone(struct node *n, struct peer *p)
+static void leave_alone(struct node *n, struct peer *p, uint64_t delay_us)
 {
     set_down(n, p);
     struct addr addr = p->addr;
     dial(n, p, NULL);
     p->addr = addr;
-    p->retry_us = n->now.mono_us + REFUSED_RETRY_US + prng_below(&n->prng, REFUSED_RETRY_US / 4);
+    p->retry_us = n->now.mono_us + delay_us + prng_below(&n->prng, delay_us / 4);
 }
 
 void peers_dial_now(struct node *n, struct peer *p)
@@ -139,7 +139,7 @@ static void carry_over(struct node *n, const struct peer *old, struct peer *p)
     const struct member *m = n->ring ? ring_value_find(&n->ring->value, p->id) : NULL;
     if (p->up && m && m->store_id != p->store_id) {
         p->addr = addr;
-        leave_alone(n, p);
+        leave_alone(n, p, REFUSED_RETRY_US);
     } else if (!p->up && !n->swim && !addr_eq(&addr, &p->addr)) {
         dial(n, p, &addr); /* with swim, swim says where it lives */
     }
@@ -222,7 +222,7 @@ static void welcomed(struct node *n, struct peer *p, const struct message *m)
                        peers_name(n, p->id), addr_format(&p->addr, text), w->name, w->cluster,
                        (unsigned long long)w->store_id);
         }
-        leave_alone(n, p);
+        leave_alone(n, p, REFUSED_RETRY_US);
         return;
     }
     p->up = true;
@@ -253,7 +253,7 @@ static void refused(struct node *n, struct peer *p, const struct message *m)
                   peers_name(n, p->id));
         return;
     }
-    leave_alone(n, p);
+    leave_alone(n, p, r->status == KV_E_AGAIN ? AGAIN_RETRY_US : REFUSED_RETRY_US);
 }
 
 void peers_message(struct node *n, struct peer *p, struct message *m)

@@ -1,0 +1,126 @@
+/* A simulated cluster: real nodes, in one process, on one virtual clock, in a network and on disks that do
+ * what the seed says. Every message travels as bytes through wire/. The same seed gives the same run, event
+ * for event (sim_trace).
+ *
+ * Nodes are 1..count, clients 1.. as made. The world moves only inside sim_run* and sim_wait. Running out of
+ * memory ends the program: a simulation that goes on without it proves nothing. */
+#ifndef SIM_CLUSTER_H
+#define SIM_CLUSTER_H
+
+#include "base/buf.h"
+#include "base/prng.h"
+#include "node/node.h"
+#include "sim/store.h"
+
+#define SIM_NODES_MAX   16u
+#define SIM_CLIENTS_MAX 64u
+#define SIM_WALL_MS     UINT64_C(1700000000000) /* wall clocks at the beginning, before their skew */
+
+struct sim_config {
+    uint64_t seed;
+    uint32_t nodes;
+    uint32_t founders;   /* the first of them; 0: all */
+    uint32_t replicas;   /* 0: REPLICAS_DEFAULT */
+    uint32_t partitions; /* 0: 256 */
+    /* A message takes this long, uniformly; 0, 0: 100 to 500 µs. So does a storage operation. */
+    uint64_t delay_min_us, delay_max_us;
+    uint64_t disk_min_us, disk_max_us;
+    void (*log)(uint32_t node, uint64_t now_us, const char *text); /* NULL: none */
+};
+
+struct sim;
+
+struct sim *sim_create(const struct sim_config *config);
+void sim_destroy(struct sim *s);
+uint64_t sim_now_us(const struct sim *s);
+struct prng *sim_prng(struct sim *s);
+
+/* A hash over all that happened. */
+uint64_t sim_trace(const struct sim *s);
+
+/* ---- time ---- */
+
+void sim_run(struct sim *s, uint64_t us);
+
+/* Until `done` says so, looked at after every event. False: it did not within `limit_us`. */
+bool sim_run_until(struct sim *s, bool (*done)(struct sim *s, void *arg), void *arg, uint64_t limit_us);
+
+/* ---- nodes ---- */
+
+/* How a node is started; set before sim_start, kept over restarts. */
+struct sim_setup {
+    char name[NAME_MAX_BYTES + 1];
+    char cluster[NAME_MAX_BYTES + 1];
+    char zone[NAME_MAX_BYTES + 1];
+    struct addr addr;
+    uint32_t weight;
+    uint32_t partitions;
+    uint32_t replicas;
+    int64_t skew_ms; /* of its wall clock; may be changed while it runs */
+};
+struct sim_setup *sim_setup(struct sim *s, uint32_t node);
+
+void sim_start(struct sim *s, uint32_t node);
+void sim_kill(struct sim *s, uint32_t node); /* SIGKILL: of what was not finished on disk, the seed decides */
+void sim_stop(struct sim *s, uint32_t node); /* SIGTERM */
+void sim_wipe(struct sim *s, uint32_t node); /* a blank store; the node is not running */
+void sim_copy_store(struct sim *s, uint32_t from, uint32_t to); /* id and ring of another's: cp -a */
+struct node *sim_node(struct sim *s, uint32_t node);            /* NULL: not running */
+struct sim_store *sim_store(struct sim *s, uint32_t node);
+
+/* Whether a node left by itself, and with which status. */
+bool sim_exited(const struct sim *s, uint32_t node, int *status);
+
+/* How often a node has logged a line that contains `text`. */
+uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text);
+
+/* ---- the network ---- */
+
+/* One direction. A cut link loses datagrams and holds back streams; a stream held for long breaks. */
+void sim_cut(struct sim *s, uint32_t from, uint32_t to, bool cut);
+void sim_heal(struct sim *s);
+void sim_loss(struct sim *s, uint32_t percent); /* of datagrams, everywhere */
+
+/* ---- clients: as libkv, they learn the cluster's clock from the nodes and mint their stamps ---- */
+
+struct sim_options {
+    bool strict;
+    bool local;
+    uint8_t r, w;
+    uint32_t ttl_ms;
+    uint32_t timeout_ms;   /* 0: 2000 */
+    struct stamp stamp;    /* put: this one instead of a new one */
+    struct sim_call *same; /* put: with the stamp of that one: a retry */
+};
+
+struct sim_reply {
+    bool done;
+    int status; /* KV_E_NO_NODE: not running; KV_E_CLOSED: the connection broke */
+    uint8_t asked, acked, needed, hinted, proven;
+    uint32_t coordinator;
+    struct stamp stamp; /* of the put; of the row that was got */
+    struct buf value;
+    uint64_t began_us, ended_us;
+};
+
+struct sim_call; /* belongs to the simulation */
+
+uint32_t sim_client(struct sim *s);
+struct sim_call *sim_put(struct sim *s, uint32_t client, uint32_t node, const char *key, const char *value,
+                         const struct sim_options *options);
+struct sim_call *sim_delete(struct sim *s, uint32_t client, uint32_t node, const char *key,
+                            const struct sim_options *options);
+struct sim_call *sim_get(struct sim *s, uint32_t client, uint32_t node, const char *key,
+                         const struct sim_options *options);
+
+/* One page of keys, joined by '\n' in `value`; `cursor` (may be NULL: from the beginning) is the last key
+ * seen. */
+struct sim_call *sim_scan(struct sim *s, uint32_t client, uint32_t node, const char *cursor, uint32_t limit);
+
+const struct sim_reply *sim_reply(const struct sim_call *call);
+const struct sim_reply *sim_wait(struct sim *s, struct sim_call *call);
+
+/* The hlc that a node last said to a client. */
+uint64_t sim_heard_hlc(const struct sim *s, uint32_t client, uint32_t node);
+
+#endif

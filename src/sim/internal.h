@@ -1,0 +1,153 @@
+/* What the files of the simulation share.
+ *     world.c    time, events, the trace          net.c     links, connections, datagrams
+ *     process.c  nodes as processes with a disk   client.c  clients */
+#ifndef SIM_INTERNAL_H
+#define SIM_INTERNAL_H
+
+#include "base/assert.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "client/clock.h"
+#include "kv_error.h"
+#include "sim/cluster.h"
+#include "wire/wire.h"
+
+#define SIM_BACKOFF_MIN_US UINT64_C(50000)
+#define SIM_BACKOFF_MAX_US UINT64_C(1000000)
+#define SIM_DIAL_LIMIT_US  UINT64_C(1000000) /* an attempt over a cut link fails after this */
+#define SIM_HOLD_LIMIT_US  UINT64_C(8000000) /* a stream held back longer breaks */
+#define SIM_HOLD_LOOK_US   UINT64_C(100000)
+
+/* Something that will happen. Heap-allocated ones begin their struct and are freed with free(). */
+struct sim_timer {
+    struct heap_node at;
+    void (*fire)(struct sim *s, struct sim_timer *t);
+    bool embedded; /* part of a longer-lived struct */
+};
+
+void *sim_must(void *p);
+uint64_t sim_between(struct sim *s, uint64_t min, uint64_t max);
+void sim_schedule(struct sim *s, struct sim_timer *t, uint64_t at_us);
+void sim_cancel(struct sim *s, struct sim_timer *t);
+void sim_note(struct sim *s, uint64_t a, uint64_t b); /* into the trace */
+
+/* ---- net ---- */
+
+/* One end of a connection: a process, or a client. */
+struct end {
+    uint32_t node;   /* 0: a client's */
+    uint64_t serial; /* of the process */
+    uint32_t client;
+    uint32_t member; /* dialler only: how its core calls the other end */
+    bool open;
+    uint64_t last_us; /* the last packet towards this end arrives then: they stay in order */
+    struct list held; /* packets towards this end that a cut link keeps back */
+    uint64_t held_since_us;
+};
+
+struct sim_conn {
+    struct list link;
+    uint64_t id;
+    struct end ends[2]; /* dialler, acceptor */
+};
+
+struct link {
+    bool cut;
+};
+
+struct net {
+    struct link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* 0: clients */
+    uint32_t loss_percent;
+    struct list conns;
+    uint64_t next_conn;
+};
+
+void net_init(struct sim *s);
+void net_deinit(struct sim *s);
+struct sim_conn *net_connect(struct sim *s, struct end dialler, uint32_t to);
+struct sim_conn *net_find(struct sim *s, uint64_t id);
+void net_send(struct sim *s, struct sim_conn *c, int from, const struct message *m);
+void net_close(struct sim *s, struct sim_conn *c, int from);
+void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const struct message *m);
+void net_process_gone(struct sim *s, uint32_t node, uint64_t serial);
+bool net_is_cut(const struct sim *s, uint32_t from, uint32_t to);
+
+/* ---- process ---- */
+
+struct dial {
+    bool wanted;
+    struct addr addr;
+    struct sim_conn *conn;
+    uint64_t backoff_us;
+    uint64_t attempt; /* of several scheduled attempts only the latest counts */
+};
+
+struct process {
+    uint32_t index;
+    struct sim_setup setup;
+    struct sim_store *store;
+    struct node *node; /* NULL: not running */
+    uint64_t serial;   /* of the life */
+    struct sim_timer tick;
+    uint64_t last_write_us;
+    struct dial dials[SIM_NODES_MAX + 1]; /* by member id */
+    bool exiting;
+    bool exited;
+    int exit_status;
+    struct buf log;
+};
+
+void process_init(struct sim *s, uint32_t index);
+void process_deinit(struct sim *s, struct process *p);
+void process_step(struct sim *s, struct process *p, const struct event *e);
+struct process *process_at(struct sim *s, const struct addr *addr);
+void process_conn_lost(struct sim *s, struct sim_conn *c, int end);
+
+/* ---- client ---- */
+
+struct sim_call {
+    struct list link;
+    uint64_t id;
+    uint32_t client;
+    uint32_t node;
+    bool sent;
+    struct message request; /* key and row are owned */
+    struct buf key;
+    struct buf value;
+    struct sim_options options;
+    struct sim_reply reply;
+};
+
+struct client {
+    struct client_clock clock;
+    uint64_t origin;
+    struct sim_conn *conns[SIM_NODES_MAX + 1];
+    bool welcomed[SIM_NODES_MAX + 1];
+    uint64_t heard[SIM_NODES_MAX + 1];
+    uint64_t cluster[SIM_NODES_MAX + 1];
+};
+
+void client_message(struct sim *s, struct sim_conn *c, struct message *m);
+void client_conn_lost(struct sim *s, struct sim_conn *c);
+void clients_deinit(struct sim *s);
+
+struct sim {
+    struct sim_config config;
+    uint64_t now_us;
+    struct heap events;
+    struct prng prng;
+    uint64_t trace;
+    struct net net;
+    struct process processes[SIM_NODES_MAX + 1];
+    uint64_t next_serial;
+    struct node_founder founders[SIM_NODES_MAX];
+    struct client clients[SIM_CLIENTS_MAX + 1];
+    uint32_t client_count;
+    struct list calls;
+    uint64_t next_call;
+    struct outbox out;
+    bool stepping;
+    struct arena arena; /* of the event that is being delivered */
+};
+
+#endif

@@ -1,0 +1,340 @@
+/* The network: links between nodes (0: the clients' side, never cut), connections that keep their order,
+ * datagrams that do not. A message is bytes from the moment it is sent. */
+#include <stdlib.h>
+
+#include "sim/internal.h"
+
+enum { TOWARDS_DIALLER = 0, TOWARDS_ACCEPTOR = 1 };
+
+struct packet {
+    struct sim_timer timer;
+    struct list held;
+    struct sim_conn *conn;
+    int to;
+    size_t len; /* 0: the other end has closed */
+    uint8_t data[];
+};
+
+struct datagram {
+    struct sim_timer timer;
+    uint32_t from;
+    struct addr from_addr;
+    struct addr to;
+    size_t len;
+    uint8_t data[];
+};
+
+/* A process hears a little later that a connection which it closed itself is gone. */
+struct own_close {
+    struct sim_timer timer;
+    struct sim_conn *conn;
+    int end;
+};
+
+void net_init(struct sim *s)
+{
+    list_init(&s->net.conns);
+}
+
+static struct packet *pop_held(struct end *e)
+{
+    struct list *first = list_pop_front(&e->held);
+    return first ? container_of(first, struct packet, held) : NULL;
+}
+
+void net_deinit(struct sim *s)
+{
+    struct list *first;
+    while ((first = list_pop_front(&s->net.conns))) {
+        struct sim_conn *c = container_of(first, struct sim_conn, link);
+        for (int i = 0; i < 2; i++)
+            for (struct packet *p; (p = pop_held(&c->ends[i]));)
+                free(p);
+        free(c);
+    }
+}
+
+bool net_is_cut(const struct sim *s, uint32_t from, uint32_t to)
+{
+    return s->net.links[from][to].cut;
+}
+
+void sim_cut(struct sim *s, uint32_t from, uint32_t to, bool cut)
+{
+    s->net.links[from][to].cut = cut;
+}
+
+void sim_heal(struct sim *s)
+{
+    memset(s->net.links, 0, sizeof s->net.links);
+}
+
+void sim_loss(struct sim *s, uint32_t percent)
+{
+    s->net.loss_percent = percent;
+}
+
+static uint64_t delay_us(struct sim *s)
+{
+    return sim_between(s, s->config.delay_min_us, s->config.delay_max_us);
+}
+
+/* ---- bytes ---- */
+
+/* Header, body and payloads in one run. A message that cannot be encoded is a bug in who made it. */
+static void encode(const struct message *m, struct buf *out)
+{
+    struct wire_frame frame;
+    KV_ASSERT(wire_encode(m, out, &frame) == KV_OK);
+    for (uint32_t i = 0; i < frame.payload_count; i++)
+        KV_ASSERT(buf_append(out, blob_bytes(frame.payloads[i])) == KV_OK);
+}
+
+static void decode(struct sim *s, const uint8_t *data, size_t len, struct message *m)
+{
+    struct wire_header h;
+    KV_ASSERT(len >= WIRE_HEADER_BYTES);
+    KV_ASSERT(wire_decode_header(data, VALUE_MAX_CEILING_BYTES + FRAME_EXTRA_MAX_BYTES, &h) == KV_OK);
+    KV_ASSERT(len == WIRE_HEADER_BYTES + (size_t)h.body_size + wire_payload_bytes(&h));
+    const uint8_t *body = data + WIRE_HEADER_BYTES;
+    struct blob *payload = blob_copy(bytes_of(body + h.body_size, wire_payload_bytes(&h)));
+    arena_reset(&s->arena);
+    KV_ASSERT(wire_decode(&h, bytes_of(body, h.body_size), payload, VALUE_MAX_CEILING_BYTES, &s->arena, m) ==
+              KV_OK);
+    blob_unref(payload);
+}
+
+/* ---- connections ---- */
+
+static bool end_lives(const struct sim *s, const struct end *e)
+{
+    if (!e->open)
+        return false;
+    return e->node == 0 || (s->processes[e->node].node && s->processes[e->node].serial == e->serial);
+}
+
+static void lost(struct sim *s, struct sim_conn *c, int end)
+{
+    if (c->ends[end].node)
+        process_conn_lost(s, c, end);
+    else
+        client_conn_lost(s, c);
+}
+
+static void arrive(struct sim *s, struct packet *p)
+{
+    struct sim_conn *c = p->conn;
+    struct end *e = &c->ends[p->to];
+    sim_note(s, c->id * 2 + (uint64_t)p->to, p->len);
+    if (!end_lives(s, e)) {
+        free(p);
+        return;
+    }
+    if (p->len == 0) {
+        e->open = false;
+        free(p);
+        lost(s, c, (int)(e - c->ends));
+        return;
+    }
+    struct message m;
+    decode(s, p->data, p->len, &m);
+    free(p);
+    sim_note(s, m.type, m.id);
+    if (e->node) {
+        struct event in = {.type = EV_MESSAGE};
+        in.message.from = e == &c->ends[0] ? to_peer(e->member) : to_conn(c->id);
+        in.message.message = &m;
+        process_step(s, &s->processes[e->node], &in);
+    } else {
+        client_message(s, c, &m);
+    }
+    message_release(&m);
+}
+
+/* Both ends learn it at once: what TCP would find out by itself, each in its time. */
+static void break_off(struct sim *s, struct sim_conn *c)
+{
+    for (int i = 0; i < 2; i++) {
+        bool lives = end_lives(s, &c->ends[i]);
+        c->ends[i].open = false;
+        if (lives)
+            lost(s, c, i);
+    }
+}
+
+struct look {
+    struct sim_timer timer;
+    struct sim_conn *conn;
+    int to;
+};
+
+static void look_again(struct sim *s, struct sim_conn *c, int to);
+
+/* What a cut link holds back goes on in order once it is healed. */
+static void fire_look(struct sim *s, struct sim_timer *t)
+{
+    struct look *l = (struct look *)t;
+    struct sim_conn *c = l->conn;
+    int to = l->to;
+    free(l);
+    struct end *e = &c->ends[to];
+    if (net_is_cut(s, c->ends[1 - to].node, e->node)) {
+        if (s->now_us - e->held_since_us > SIM_HOLD_LIMIT_US)
+            break_off(s, c);
+        if (end_lives(s, e))
+            look_again(s, c, to);
+        return;
+    }
+    for (struct packet *p; (p = pop_held(e));)
+        arrive(s, p);
+}
+
+static void look_again(struct sim *s, struct sim_conn *c, int to)
+{
+    struct look *l = sim_must(calloc(1, sizeof *l));
+    l->timer.fire = fire_look;
+    l->conn = c;
+    l->to = to;
+    sim_schedule(s, &l->timer, s->now_us + SIM_HOLD_LOOK_US);
+}
+
+static void fire_packet(struct sim *s, struct sim_timer *t)
+{
+    struct packet *p = (struct packet *)t;
+    struct end *e = &p->conn->ends[p->to];
+    if (list_empty(&e->held) && !net_is_cut(s, p->conn->ends[1 - p->to].node, e->node)) {
+        arrive(s, p);
+        return;
+    }
+    if (list_empty(&e->held)) {
+        e->held_since_us = s->now_us;
+        look_again(s, p->conn, p->to);
+    }
+    list_push_back(&e->held, &p->held);
+}
+
+static void send_bytes(struct sim *s, struct sim_conn *c, int to, struct bytes bytes)
+{
+    struct packet *p = sim_must(calloc(1, sizeof *p + bytes.len));
+    p->timer.fire = fire_packet;
+    p->conn = c;
+    p->to = to;
+    p->len = bytes.len;
+    if (bytes.len)
+        memcpy(p->data, bytes.data, bytes.len);
+    struct end *e = &c->ends[to];
+    uint64_t at = s->now_us + delay_us(s);
+    e->last_us = at > e->last_us ? at : e->last_us;
+    sim_schedule(s, &p->timer, e->last_us);
+}
+
+struct sim_conn *net_connect(struct sim *s, struct end dialler, uint32_t to)
+{
+    struct sim_conn *c = sim_must(calloc(1, sizeof *c));
+    c->id = ++s->net.next_conn;
+    c->ends[TOWARDS_DIALLER] = dialler;
+    c->ends[TOWARDS_ACCEPTOR] = (struct end){.node = to, .serial = s->processes[to].serial};
+    for (int i = 0; i < 2; i++) {
+        c->ends[i].open = true;
+        list_init(&c->ends[i].held);
+    }
+    list_push_back(&s->net.conns, &c->link);
+    return c;
+}
+
+struct sim_conn *net_find(struct sim *s, uint64_t id)
+{
+    /* Newest first: most of the old ones are closed. */
+    for (struct list *it = s->net.conns.prev; it != &s->net.conns; it = it->prev) {
+        struct sim_conn *c = container_of(it, struct sim_conn, link);
+        if (c->id == id)
+            return c;
+    }
+    return NULL;
+}
+
+void net_send(struct sim *s, struct sim_conn *c, int from, const struct message *m)
+{
+    if (!end_lives(s, &c->ends[from]))
+        return;
+    struct buf bytes = {0};
+    encode(m, &bytes);
+    send_bytes(s, c, 1 - from, buf_bytes(&bytes));
+    buf_deinit(&bytes);
+}
+
+static void fire_own_close(struct sim *s, struct sim_timer *t)
+{
+    struct own_close *o = (struct own_close *)t;
+    const struct end *e = &o->conn->ends[o->end];
+    if (s->processes[e->node].node && s->processes[e->node].serial == e->serial)
+        lost(s, o->conn, o->end);
+    free(o);
+}
+
+void net_close(struct sim *s, struct sim_conn *c, int from)
+{
+    if (!end_lives(s, &c->ends[from]))
+        return;
+    c->ends[from].open = false;
+    send_bytes(s, c, 1 - from, (struct bytes){NULL, 0});
+    if (!c->ends[from].node)
+        return;
+    struct own_close *o = sim_must(calloc(1, sizeof *o));
+    o->timer.fire = fire_own_close;
+    o->conn = c;
+    o->end = from;
+    sim_schedule(s, &o->timer, s->now_us + 1);
+}
+
+void net_process_gone(struct sim *s, uint32_t node, uint64_t serial)
+{
+    list_each (it, &s->net.conns) {
+        struct sim_conn *c = container_of(it, struct sim_conn, link);
+        for (int i = 0; i < 2; i++) {
+            if (c->ends[i].node != node || c->ends[i].serial != serial || !c->ends[i].open)
+                continue;
+            c->ends[i].open = false;
+            send_bytes(s, c, 1 - i, (struct bytes){NULL, 0});
+        }
+    }
+}
+
+/* ---- datagrams ---- */
+
+static void fire_datagram(struct sim *s, struct sim_timer *t)
+{
+    struct datagram *d = (struct datagram *)t;
+    struct process *p = process_at(s, &d->to);
+    if (p && !net_is_cut(s, d->from, p->index)) {
+        struct message m;
+        arena_reset(&s->arena);
+        KV_ASSERT(wire_decode_datagram(bytes_of(d->data, d->len), &s->arena, &m) == KV_OK);
+        struct event in = {.type = EV_DATAGRAM};
+        in.datagram.from = d->from_addr;
+        in.datagram.message = &m;
+        in.datagram.bytes = (uint32_t)d->len;
+        sim_note(s, m.type, d->len);
+        process_step(s, p, &in);
+        message_release(&m);
+    }
+    free(d);
+}
+
+void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const struct message *m)
+{
+    if (prng_below(&s->prng, 100) < s->net.loss_percent)
+        return;
+    struct buf bytes = {0};
+    encode(m, &bytes);
+    KV_ASSERT(bytes.len <= DATAGRAM_MAX_BYTES);
+    struct datagram *d = sim_must(calloc(1, sizeof *d + bytes.len));
+    d->timer.fire = fire_datagram;
+    d->from = from;
+    d->from_addr = s->processes[from].setup.addr;
+    d->to = *to;
+    d->len = bytes.len;
+    memcpy(d->data, bytes.data, bytes.len);
+    buf_deinit(&bytes);
+    sim_schedule(s, &d->timer, s->now_us + delay_us(s));
+}

@@ -1,0 +1,412 @@
+/* Sorted arrays: rows by (token, key), notes by (member, token, key). A simulation holds a few thousand. */
+#include "sim/store.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "kv_error.h"
+#include "model/key.h"
+
+struct place {
+    uint32_t member; /* of a note; 0: a row */
+    uint64_t token;
+    struct bytes key; /* owned by the record */
+};
+
+struct record {
+    struct place at;
+    struct row row;     /* a row's */
+    struct stamp stamp; /* a note's */
+    uint64_t bytes;     /* a note's */
+};
+
+struct table {
+    struct record *records;
+    size_t count;
+    size_t cap;
+};
+
+#define META_MAX 16u
+struct meta {
+    char name[32];
+    struct buf value;
+};
+
+struct sim_store {
+    uint64_t id;
+    uint64_t sequence;
+    bool full;
+    struct table rows;
+    struct table notes;
+    struct meta meta[META_MAX];
+    uint32_t meta_count;
+    struct list jobs; /* volatile, in order of submission */
+};
+
+struct sim_job {
+    struct list link;
+    struct effect effect; /* its bytes are in `held` */
+    struct buf held[2];
+};
+
+static void *must(void *p)
+{
+    KV_ASSERT(p);
+    return p;
+}
+
+/* ---- tables ---- */
+
+static int place_cmp(const struct place *a, const struct place *b)
+{
+    if (a->member != b->member)
+        return a->member < b->member ? -1 : 1;
+    if (a->token != b->token)
+        return a->token < b->token ? -1 : 1;
+    return bytes_cmp(a->key, b->key);
+}
+
+/* Index of the first record at or behind `at`. */
+static size_t lower_bound(const struct table *t, const struct place *at)
+{
+    size_t low = 0, high = t->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (place_cmp(&t->records[mid].at, at) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static struct place place_of(uint32_t member, struct bytes key)
+{
+    return (struct place){.member = member, .token = key_token(key), .key = key};
+}
+
+static struct record *find(const struct table *t, uint32_t member, struct bytes key)
+{
+    struct place at = place_of(member, key);
+    size_t i = lower_bound(t, &at);
+    return i < t->count && place_cmp(&t->records[i].at, &at) == 0 ? &t->records[i] : NULL;
+}
+
+static struct record *find_or_add(struct table *t, uint32_t member, struct bytes key)
+{
+    struct record *r = find(t, member, key);
+    if (r)
+        return r;
+    if (t->count == t->cap) {
+        t->cap = t->cap ? 2 * t->cap : 64;
+        t->records = must(realloc(t->records, t->cap * sizeof *t->records));
+    }
+    struct place at = place_of(member, key);
+    size_t i = lower_bound(t, &at);
+    memmove(&t->records[i + 1], &t->records[i], (t->count - i) * sizeof *t->records);
+    t->count++;
+    void *copy = must(malloc(key.len));
+    memcpy(copy, key.data, key.len);
+    at.key = bytes_of(copy, key.len);
+    t->records[i] = (struct record){.at = at};
+    return &t->records[i];
+}
+
+static void drop(struct table *t, struct record *r)
+{
+    row_release(&r->row);
+    free((void *)(uintptr_t)r->at.key.data);
+    size_t i = (size_t)(r - t->records);
+    memmove(r, r + 1, (t->count - i - 1) * sizeof *r);
+    t->count--;
+}
+
+static void table_deinit(struct table *t)
+{
+    while (t->count)
+        drop(t, &t->records[t->count - 1]);
+    free(t->records);
+}
+
+/* ---- the store ---- */
+
+struct sim_store *sim_store_create(uint64_t store_id)
+{
+    struct sim_store *st = must(calloc(1, sizeof *st));
+    st->id = store_id;
+    list_init(&st->jobs);
+    return st;
+}
+
+static void job_free(struct sim_job *job)
+{
+    list_remove(&job->link);
+    if (job->effect.type == EF_STORE_WRITE)
+        row_release(&job->effect.write.row);
+    buf_deinit(&job->held[0]);
+    buf_deinit(&job->held[1]);
+    free(job);
+}
+
+void sim_store_destroy(struct sim_store *st)
+{
+    if (!st)
+        return;
+    while (!list_empty(&st->jobs))
+        job_free(container_of(st->jobs.next, struct sim_job, link));
+    table_deinit(&st->rows);
+    table_deinit(&st->notes);
+    for (uint32_t i = 0; i < st->meta_count; i++)
+        buf_deinit(&st->meta[i].value);
+    free(st);
+}
+
+uint64_t sim_store_id(const struct sim_store *st)
+{
+    return st->id;
+}
+
+struct bytes sim_store_meta(const struct sim_store *st, const char *name)
+{
+    for (uint32_t i = 0; i < st->meta_count; i++)
+        if (strcmp(st->meta[i].name, name) == 0)
+            return buf_bytes(&st->meta[i].value);
+    return (struct bytes){NULL, 0};
+}
+
+void sim_store_meta_put(struct sim_store *st, const char *name, struct bytes value)
+{
+    uint32_t i = 0;
+    while (i < st->meta_count && strcmp(st->meta[i].name, name) != 0)
+        i++;
+    KV_ASSERT(i < META_MAX && strlen(name) < sizeof st->meta[i].name);
+    if (i == st->meta_count)
+        memcpy(st->meta[st->meta_count++].name, name, strlen(name) + 1);
+    KV_ASSERT(buf_set(&st->meta[i].value, value) == KV_OK);
+}
+
+const struct row *sim_store_row(const struct sim_store *st, struct bytes key)
+{
+    const struct record *r = find(&st->rows, 0, key);
+    return r ? &r->row : NULL;
+}
+
+uint32_t sim_store_notes(const struct sim_store *st, uint32_t member, uint64_t *bytes)
+{
+    uint32_t count = 0;
+    *bytes = 0;
+    for (size_t i = 0; i < st->notes.count; i++) {
+        if (st->notes.records[i].at.member != member)
+            continue;
+        count++;
+        *bytes += st->notes.records[i].bytes;
+    }
+    return count;
+}
+
+void sim_store_full(struct sim_store *st, bool full)
+{
+    st->full = full;
+}
+
+/* ---- jobs ---- */
+
+static void hold(struct sim_job *job, uint32_t which, struct bytes *bytes)
+{
+    KV_ASSERT(buf_append(&job->held[which], *bytes) == KV_OK);
+    *bytes = buf_bytes(&job->held[which]);
+}
+
+struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
+{
+    struct sim_job *job = must(calloc(1, sizeof *job));
+    job->effect = *e;
+    e->type = EF_NONE;
+    list_push_back(&st->jobs, &job->link);
+    switch (job->effect.type) {
+    case EF_STORE_WRITE: hold(job, 0, &job->effect.write.key); break;
+    case EF_STORE_READ: hold(job, 0, &job->effect.read.key); break;
+    case EF_STORE_META: hold(job, 0, &job->effect.meta.value); break;
+    case EF_STORE_RANGE:
+        hold(job, 0, &job->effect.range.after.key);
+        hold(job, 1, &job->effect.range.prefix);
+        break;
+    case EF_STORE_HINTS: hold(job, 0, &job->effect.hints.after.key); break;
+    default: hold(job, 0, &job->effect.hint_done.key); break;
+    }
+    return job;
+}
+
+bool sim_job_is_write(const struct sim_job *job)
+{
+    return job->effect.type == EF_STORE_WRITE || job->effect.type == EF_STORE_META ||
+           job->effect.type == EF_STORE_HINT_DONE;
+}
+
+/* ---- writing ---- */
+
+static void merge(struct sim_store *st, const struct effect *e)
+{
+    struct record *r = find_or_add(&st->rows, 0, e->write.key);
+    if (row_wins(&e->write.row, &r->row)) {
+        row_release(&r->row);
+        r->row = row_ref(&e->write.row);
+    }
+    for (uint8_t i = 0; i < e->write.hint_count; i++) {
+        struct record *note = find_or_add(&st->notes, e->write.hints[i], e->write.key);
+        if (stamp_cmp(e->write.row.stamp, note->stamp) < 0)
+            continue;
+        note->stamp = e->write.row.stamp;
+        note->bytes = e->write.key.len + blob_bytes(e->write.row.payload).len;
+    }
+}
+
+static bool is_noted(const struct sim_store *st, struct bytes key)
+{
+    for (size_t i = 0; i < st->notes.count; i++)
+        if (bytes_eq(st->notes.records[i].at.key, key))
+            return true;
+    return false;
+}
+
+static void hint_done(struct sim_store *st, const struct effect *e)
+{
+    struct record *note = find(&st->notes, e->hint_done.member, e->hint_done.key);
+    if (note && stamp_cmp(note->stamp, e->hint_done.stamp) <= 0)
+        drop(&st->notes, note);
+    struct record *r = e->hint_done.drop_row ? find(&st->rows, 0, e->hint_done.key) : NULL;
+    if (r && stamp_cmp(r->row.stamp, e->hint_done.stamp) == 0 && !is_noted(st, e->hint_done.key))
+        drop(&st->rows, r);
+}
+
+static int apply(struct sim_store *st, const struct effect *e)
+{
+    if (st->full && e->type != EF_STORE_HINT_DONE)
+        return KV_E_FULL;
+    st->sequence++;
+    switch (e->type) {
+    case EF_STORE_WRITE: merge(st, e); break;
+    case EF_STORE_META: sim_store_meta_put(st, e->meta.name, e->meta.value); break;
+    default: hint_done(st, e); break;
+    }
+    return KV_OK;
+}
+
+/* ---- reading ---- */
+
+static void read_row(const struct sim_store *st, const struct effect *e, struct event *out)
+{
+    const struct row *row = sim_store_row(st, e->read.key);
+    out->read.op = e->op;
+    out->read.status = KV_OK;
+    out->read.row = row ? row_ref(row) : row_absent();
+    if (e->read.stamp_only) {
+        blob_unref(out->read.row.payload);
+        out->read.row.payload = NULL;
+    }
+}
+
+static size_t behind(const struct table *t, uint32_t member, const struct cursor *after)
+{
+    struct place at = {.member = member, .token = after->token, .key = after->key};
+    size_t i = lower_bound(t, &at);
+    return i < t->count && after->key.len && place_cmp(&t->records[i].at, &at) == 0 ? i + 1 : i;
+}
+
+static struct cursor cursor_at(const struct record *r)
+{
+    return (struct cursor){.token = r->at.token, .key = r->at.key};
+}
+
+static void read_range(const struct sim_store *st, const struct effect *e, struct page_entry *entries,
+                       struct event *out)
+{
+    size_t i = behind(&st->rows, 0, &e->range.after), bytes = 0;
+    out->page.next = e->range.after;
+    for (uint32_t looked = 0; looked < e->range.limit && bytes < SCAN_PAGE_MAX_BYTES && i < st->rows.count;
+         looked++, i++) {
+        const struct record *r = &st->rows.records[i];
+        bytes += r->at.key.len;
+        out->page.next = cursor_at(r);
+        if (!bytes_starts_with(r->at.key, e->range.prefix))
+            continue;
+        entries[out->page.count] = (struct page_entry){.key = r->at.key, .row = r->row};
+        entries[out->page.count++].row.payload = NULL;
+    }
+    out->page.done = i == st->rows.count;
+}
+
+static void read_hints(const struct sim_store *st, const struct effect *e, struct page_entry *entries,
+                       struct event *out)
+{
+    size_t i = behind(&st->notes, e->hints.member, &e->hints.after);
+    out->page.next = e->hints.after;
+    for (; out->page.count < e->hints.limit && i < st->notes.count; i++) {
+        const struct record *note = &st->notes.records[i];
+        if (note->at.member != e->hints.member)
+            break;
+        const struct row *row = sim_store_row(st, note->at.key);
+        entries[out->page.count++] = (struct page_entry){
+            .key = note->at.key, .row = row ? row_ref(row) : row_absent(), .hint = note->stamp};
+        out->page.next = cursor_at(note);
+    }
+    out->page.done = i == st->notes.count || st->notes.records[i].at.member != e->hints.member;
+}
+
+static void read_page(const struct sim_store *st, const struct effect *e, struct arena *arena,
+                      struct event *out)
+{
+    bool range = e->type == EF_STORE_RANGE;
+    uint32_t limit = range ? e->range.limit : e->hints.limit;
+    struct page_entry *entries = must(arena_alloc(arena, limit * sizeof *entries));
+    out->page.op = e->op;
+    out->page.entries = entries;
+    if (range)
+        read_range(st, e, entries, out);
+    else
+        read_hints(st, e, entries, out);
+}
+
+void sim_store_finish(struct sim_store *st, struct sim_job *job, struct arena *arena, struct event *out)
+{
+    const struct effect *e = &job->effect;
+    *out = (struct event){.type = EV_STORE_WRITTEN};
+    if (sim_job_is_write(job)) {
+        for (struct list *it = st->jobs.next; it != &job->link; it = it->next)
+            KV_ASSERT(!sim_job_is_write(container_of(it, struct sim_job, link))); /* in order */
+        out->written.op = e->op;
+        out->written.status = apply(st, e);
+        out->written.sequence = st->sequence;
+    } else if (e->type == EF_STORE_READ) {
+        out->type = EV_STORE_READ;
+        read_row(st, e, out);
+    } else {
+        out->type = EV_STORE_PAGE;
+        read_page(st, e, arena, out);
+    }
+}
+
+void sim_job_release(struct sim_job *job, struct event *done)
+{
+    if (done->type == EV_STORE_READ)
+        row_release(&done->read.row);
+    if (done->type == EV_STORE_PAGE)
+        for (uint32_t i = 0; i < done->page.count; i++)
+            blob_unref(done->page.entries[i].row.payload);
+    job_free(job);
+}
+
+void sim_store_crash(struct sim_store *st, struct prng *prng)
+{
+    bool logged = true;
+    while (!list_empty(&st->jobs)) {
+        struct sim_job *job = container_of(st->jobs.next, struct sim_job, link);
+        if (sim_job_is_write(job)) {
+            logged = logged && prng_below(prng, 2) == 0;
+            if (logged)
+                (void)apply(st, &job->effect);
+        }
+        job_free(job);
+    }
+}

@@ -1,0 +1,39 @@
+/* A store in memory with the meaning of the storage effects (model/outbox.h, store/store.h).
+ *
+ * What is durable and what is not: a submitted write is volatile until it is finished; finishing makes it
+ * durable and is the moment it becomes visible. A crash keeps what was finished, and of the rest a prefix, as
+ * a log does: a write may survive though nobody was told. Writes finish in the order of submission. */
+#ifndef SIM_STORE_H
+#define SIM_STORE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/prng.h"
+#include "model/outbox.h"
+
+struct sim_store;
+struct sim_job; /* one storage effect on its way */
+
+struct sim_store *sim_store_create(uint64_t store_id);
+void sim_store_destroy(struct sim_store *st);
+uint64_t sim_store_id(const struct sim_store *st);
+
+/* Takes over the effect's row; copies the rest. */
+struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e);
+bool sim_job_is_write(const struct sim_job *job);
+
+/* Carries the job out. `out` borrows from the store, the job and `arena` until sim_job_release. */
+void sim_store_finish(struct sim_store *st, struct sim_job *job, struct arena *arena, struct event *out);
+void sim_job_release(struct sim_job *job, struct event *done);
+
+/* The process is gone: of the writes that were not finished, the seed says how many are in the log. */
+void sim_store_crash(struct sim_store *st, struct prng *prng);
+
+/* For the start of a process, and for tests that look behind the curtain. */
+struct bytes sim_store_meta(const struct sim_store *st, const char *name); /* {NULL, 0}: none */
+void sim_store_meta_put(struct sim_store *st, const char *name, struct bytes value);
+const struct row *sim_store_row(const struct sim_store *st, struct bytes key); /* NULL: none */
+uint32_t sim_store_notes(const struct sim_store *st, uint32_t member, uint64_t *bytes);
+void sim_store_full(struct sim_store *st, bool full); /* writes fail with KV_E_FULL while it is */
+
+#endif
