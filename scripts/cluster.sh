@@ -90,7 +90,7 @@ set_option() {
 # "2" or "n2" to 2; the node must be one of this cluster's.
 index() {
     local i=${1#n}
-    is_number "$i" && [ "$i" -ge 1 ] && [ "$i" -le "$NODES" ] || wrong "'$1' is no node of this cluster (1 to $NODES)"
+    { is_number "$i" && [ "$i" -ge 1 ] && [ "$i" -le "$NODES" ]; } || wrong "'$1' is no node of this cluster (1 to $NODES)"
     echo "$((10#$i))"
 }
 
@@ -142,7 +142,7 @@ kvcli() { "$BIN/kvcli" "$@"; }
 
 build() {
     if [ -n "$BIN" ]; then
-        [ -x "$BIN/kvd" ] && [ -x "$BIN/kvcli" ] || die "no kvd and kvcli in $BIN"
+        { [ -x "$BIN/kvd" ] && [ -x "$BIN/kvcli" ]; } || die "no kvd and kvcli in $BIN"
         BIN=$(readlink -f "$BIN")
         return
     fi
@@ -161,7 +161,7 @@ build() {
 holder() {
     local line
     if command -v ss >/dev/null; then
-        line=$(ss -Hlntup "sport = :$1" 2>/dev/null | head -n 1)
+        line=$(ss -Hlntup "sport = :$1" 2>/dev/null | sed -n 1p)
         [ -n "$line" ] || return 1
         if [[ $line =~ \(\(\"([^\"]+)\",pid=([0-9]+) ]]; then echo "${BASH_REMATCH[1]} (pid ${BASH_REMATCH[2]})"; else echo "another user's process"; fi
     else
@@ -314,6 +314,7 @@ EOF
 dir_option() { [ "$DIR" = "$(readlink -f .cluster)" ] || printf ' --dir %q' "$DIR"; }
 
 cmd_env() {
+    # shellcheck disable=SC2016
     printf 'export PATH=%q:"$PATH"\nexport KV_NODES=%q\n' "$BIN" "$(all_addrs)"
 }
 
@@ -321,7 +322,7 @@ cmd_env() {
 
 cmd_status() {
     local i pid state line up table
-    up=$(running | head -n 1)
+    up=$(running)
     table=
     for i in $(running); do
         paused "$i" && continue
