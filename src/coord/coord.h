@@ -26,8 +26,8 @@
  * majority.
  *
  * Only "unavailable" means that nothing was sent. Whoever was sent anything and did not get enough answers:
- * "timeout", at once when nobody is left who could answer. The exception: when every member that was asked
- * has refused, nothing was applied, and the refusal is the answer ("overloaded", "invalid", ...).
+ * "timeout", before the deadline when nobody is left who could answer. The exception: when every member that
+ * was asked has refused, nothing was applied, and the refusal is the answer ("overloaded", "invalid", ...).
  *
  * The numbers of an answer: `asked` distinct members that were sent anything; `acked` those of them that
  * acknowledged (get: answered) and count; `needed` R or W; `reachable` how many that would count can be

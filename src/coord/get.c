@@ -255,7 +255,8 @@ static void judge(struct coord *c, const struct turn *t, struct request *r)
     if (answered < r->needed) {
         for (uint32_t p = 0; p < r->width; p++)
             waiting += reading(&r->targets[p]) || r->targets[p].state == TARGET_HELD;
-        if (answered + waiting < r->needed || t->now.mono_us >= r->deadline_us)
+        bool hopeless = answered + waiting < r->needed && !request_expects(r, t->now.mono_us);
+        if (hopeless || t->now.mono_us >= r->deadline_us)
             fail(c, t, r);
     } else if (row_is_absent(&r->row) && r->op == OP_GET) {
         prove_absence(c, t, r);

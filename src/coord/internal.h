@@ -178,6 +178,9 @@ position_set request_counted(const struct request *r);
 position_set request_ok(const struct request *r);
 uint32_t request_acked(const struct request *r);
 
+/* Whether a first answer is on its way from somebody who has not been silent for too long. */
+bool request_expects(const struct request *r, uint64_t now_us);
+
 /* ---- target.c */
 
 /* Moves along the table of allowed transitions. */

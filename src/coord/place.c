@@ -112,3 +112,13 @@ uint32_t request_acked(const struct request *r)
 {
     return position_count(request_ok(r) & request_counted(r));
 }
+
+bool request_expects(const struct request *r, uint64_t now_us)
+{
+    for (uint32_t p = 0; p < r->width; p++) {
+        const struct target *g = &r->targets[p];
+        if (!g->ok && g->state == TARGET_SENT && !target_silent(g, now_us, COORD_WRITE_PATIENCE_US))
+            return true;
+    }
+    return false;
+}

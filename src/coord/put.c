@@ -90,12 +90,14 @@ static void answer(struct coord *c, const struct turn *t, struct request *r, int
     r->phase = PHASE_SETTLE;
 }
 
-/* W is reached, or cannot be any more, or the time is up. What is known not to have been applied anywhere
- * must not be applied later: such a request ends here. */
+/* W is reached, or cannot be any more, or the time is up. When it cannot, the answers that are on their way
+ * are awaited all the same: if they are refusals too, nothing was applied, and that is a better word than
+ * "timeout". What is known not to have been applied anywhere must not be applied later: it ends here. */
 static void judge(struct coord *c, const struct turn *t, struct request *r)
 {
     uint32_t acked = request_acked(r);
-    bool hopeless = acked + position_count(pending(r) & request_counted(r)) < r->needed;
+    uint32_t possible = acked + position_count(pending(r) & request_counted(r));
+    bool hopeless = possible < r->needed && !request_expects(r, t->now.mono_us);
     if (acked >= r->needed) {
         answer(c, t, r, KV_OK);
     } else if (hopeless || t->now.mono_us >= r->deadline_us) {
