@@ -45,8 +45,7 @@ int ring_value_copy(const struct ring_value *from, struct ring_value *to)
     return KV_OK;
 }
 
-/* ---- what can be a ring
- * ------------------------------------------------------------------------------------ */
+/* ---- what can be a ring ---------------------------------------------------------------------- */
 
 static bool is_power_of_two(uint32_t n)
 {
@@ -101,8 +100,7 @@ int ring_value_check(const struct ring_value *v)
     return names_distinct(v) ? KV_OK : KV_E_INVALID;
 }
 
-/* ---- encoding
- * ---------------------------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 static void encode_header(const struct ring_value *v, uint8_t out[VALUE_HEADER_BYTES])
 {
@@ -162,8 +160,7 @@ uint64_t ring_value_hash(const struct ring_value *v)
     return hash;
 }
 
-/* ---- decoding
- * ---------------------------------------------------------------------------------------------- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 static int decode_header(struct bytes *in, struct ring_value *v)
 {
@@ -237,8 +234,7 @@ fail:
     return status;
 }
 
-/* ---- looking up
- * -------------------------------------------------------------------------------------------- */
+/* ---- looking up ------------------------------------------------------------------------------ */
 
 const struct member *ring_value_find(const struct ring_value *v, uint32_t id)
 {

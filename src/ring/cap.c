@@ -45,7 +45,7 @@ static void bound_zones(const struct ring_caps *c, const struct ring_value *v, u
 }
 
 /* The members of one zone divide what the zone has. `shares` is scratch. */
-static void cap_members(struct ring_caps *c, const struct ring_value *v, uint32_t zone, uint64_t amount,
+static void divide_zone(const struct ring_caps *c, const struct ring_value *v, uint32_t zone, uint64_t amount,
                         struct ring_share *shares)
 {
     uint32_t count = 0;
@@ -53,12 +53,21 @@ static void cap_members(struct ring_caps *c, const struct ring_value *v, uint32_
         if (c->zone_of[i] == zone)
             shares[count++] = (struct ring_share){.weight = v->members[i].weight, .most = whole_ring(v)};
     ring_share_out(amount, shares, count);
+}
 
+/* `zone_whole`: every partition has exactly one home in this zone. */
+static void cap_zone(struct ring_caps *c, const struct ring_value *v, uint32_t zone, bool zone_whole,
+                     const struct ring_share *shares)
+{
     const uint64_t unit = (uint64_t)CAP_DENOMINATOR << SHARE_BITS;
-    count = 0;
-    for (uint32_t i = 0; i < v->member_count; i++)
-        if (c->zone_of[i] == zone)
-            c->cap[i] = (uint32_t)((shares[count++].amount * CAP_NUMERATOR + unit - 1) / unit);
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        if (c->zone_of[i] != zone)
+            continue;
+        uint64_t amount = (shares++)->amount;
+        c->cap[i] = (uint32_t)((amount * CAP_NUMERATOR + unit - 1) / unit);
+        c->whole[i] = zone_whole || amount == whole_ring(v);
+        c->any_whole |= c->whole[i];
+    }
 }
 
 int ring_caps_init(struct ring_caps *c, const struct ring_value *v, uint32_t homes)
@@ -68,15 +77,18 @@ int ring_caps_init(struct ring_caps *c, const struct ring_value *v, uint32_t hom
     struct ring_share *members = calloc(v->member_count, sizeof *members);
     c->zone_of = calloc(v->member_count, sizeof *c->zone_of);
     c->cap = calloc(v->member_count, sizeof *c->cap);
-    int status = zones && members && c->zone_of && c->cap ? KV_OK : KV_E_NO_MEMORY;
+    c->whole = calloc(v->member_count, sizeof *c->whole);
+    int status = zones && members && c->zone_of && c->cap && c->whole ? KV_OK : KV_E_NO_MEMORY;
     if (status != KV_OK)
         goto out;
 
     number_zones(c, v);
     bound_zones(c, v, homes, zones);
     ring_share_out(homes * whole_ring(v), zones, c->zone_count);
-    for (uint32_t z = 0; z < c->zone_count; z++)
-        cap_members(c, v, z, zones[z].amount, members);
+    for (uint32_t z = 0; z < c->zone_count; z++) {
+        divide_zone(c, v, z, zones[z].amount, members);
+        cap_zone(c, v, z, c->zone_count >= homes && zones[z].amount == whole_ring(v), members);
+    }
 out:
     free(zones);
     free(members);
@@ -87,5 +99,6 @@ void ring_caps_deinit(struct ring_caps *c)
 {
     free(c->zone_of);
     free(c->cap);
+    free(c->whole);
     *c = (struct ring_caps){0};
 }

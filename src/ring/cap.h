@@ -13,6 +13,8 @@ struct ring_caps {
     uint32_t
         *zone_of;  /* by member index: 0 .. zone_count - 1; a member that names no zone is one of its own */
     uint32_t *cap; /* by member index: partitions */
+    bool *whole;   /* by member index: its share, or its zone's, is all partitions */
+    bool any_whole;
 };
 
 /* `homes` per partition, at most as many as members. KV_E_NO_MEMORY; deinit is due in either case. */

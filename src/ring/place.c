@@ -1,9 +1,11 @@
 /* Placement: see place.h for the rules. Consistent hashing with bounded loads (Mirrokni, Thorup,
  * Zadimoghaddam 2018): the walk passes over members that are full.
  *
- * Partitions are placed in order of their number, each with all its homes at once. Other orders (slot by
- * slot, rank by rank, shuffled, by deferred acceptance) were measured: no more even, and as many rows move
- * when a member joins. */
+ * First every partition gets its first home, in order of their numbers, then every partition its second, and
+ * so on. With fewer zones than homes, the homes that rule 2 demands are then placed before those that may be
+ * anywhere; placed partition by partition, the latter fill up small zones. Other orders (rank by rank,
+ * shuffled, by deferred acceptance) were measured: no more even, and as many rows move when a member joins.
+ */
 #include "ring/place.h"
 
 #include <stdlib.h>
@@ -34,16 +36,31 @@ struct placing {
     uint32_t *zone_mark;
 };
 
-/* ---- the walk
- * ---------------------------------------------------------------------------------------------- */
+static uint16_t *list_of(const struct placing *p, uint32_t partition)
+{
+    return p->ring->table + (size_t)partition * p->ring->width;
+}
 
-static void walk_begin(struct placing *p, uint32_t partition)
+static void mark_home(struct placing *p, uint32_t member)
+{
+    p->home_mark[member] = p->mark;
+    uint32_t *zone_mark = &p->zone_mark[p->caps.zone_of[member]];
+    p->zones_used += *zone_mark != p->mark;
+    *zone_mark = p->mark;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+/* Takes up a partition whose first `placed` homes are in the table. */
+static void begin(struct placing *p, uint32_t partition, uint32_t placed)
 {
     p->partition = partition;
-    p->mark = partition + 1;
+    p->mark++;
     p->walk_count = 0;
     p->steps = 0;
     p->zones_used = 0;
+    for (uint32_t i = 0; i < placed; i++)
+        mark_home(p, list_of(p, partition)[i]);
 }
 
 /* The k-th distinct member clockwise from the partition's first token; NOBODY past the last. */
@@ -63,8 +80,7 @@ static uint32_t walk_at(struct placing *p, uint32_t k)
     return k < p->walk_count ? p->walk[k] : NOBODY;
 }
 
-/* ---- homes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- homes ----------------------------------------------------------------------------------- */
 
 static bool may_be_home(const struct placing *p, uint32_t member)
 {
@@ -74,13 +90,15 @@ static bool may_be_home(const struct placing *p, uint32_t member)
     return all_zones_used || p->zone_mark[p->caps.zone_of[member]] != p->mark;
 }
 
-static uint32_t first_below_cap(struct placing *p)
+/* `whole`: only of those whom rule 3 speaks of. */
+static uint32_t first_below_cap(struct placing *p, bool whole)
 {
     for (uint32_t k = 0;; k++) {
         uint32_t member = walk_at(p, k);
         if (member == NOBODY)
             return NOBODY;
-        if (may_be_home(p, member) && p->ring->owned[member] < p->caps.cap[member])
+        if (may_be_home(p, member) && p->ring->owned[member] < p->caps.cap[member] &&
+            (!whole || p->caps.whole[member]))
             return member;
     }
 }
@@ -101,42 +119,36 @@ static uint32_t least_above_cap(struct placing *p)
     }
 }
 
-static uint32_t choose_home(struct placing *p)
+static void place_home(struct placing *p, uint32_t partition, uint32_t slot)
 {
-    uint32_t member = first_below_cap(p);
+    begin(p, partition, slot);
+    uint32_t member = p->caps.any_whole ? first_below_cap(p, true) : NOBODY;
+    if (member == NOBODY)
+        member = first_below_cap(p, false);
     if (member == NOBODY)
         member = least_above_cap(p);
     KV_ASSERT(member != NOBODY);
-
-    p->home_mark[member] = p->mark;
-    uint32_t *zone_mark = &p->zone_mark[p->caps.zone_of[member]];
-    if (*zone_mark != p->mark) {
-        *zone_mark = p->mark;
-        p->zones_used++;
-    }
+    list_of(p, partition)[slot] = (uint16_t)member;
     p->ring->owned[member]++;
-    return member;
 }
 
-/* The homes, then whoever else is first on the walk, those included whom the cap has passed over. */
-static void place_partition(struct placing *p, uint32_t partition)
+/* Puts the homes into the order of the walk, and behind them whoever else is first on it, those included whom
+ * the cap has passed over. */
+static void order_list(struct placing *p, uint32_t partition)
 {
-    struct ring *r = p->ring;
-    uint16_t *list = r->table + (size_t)partition * r->width;
-    uint32_t filled = 0;
-    walk_begin(p, partition);
-    while (filled < r->homes)
-        list[filled++] = (uint16_t)choose_home(p);
-    for (uint32_t k = 0; filled < r->width; k++) {
+    uint32_t home = 0, fallback = p->ring->homes;
+    begin(p, partition, p->ring->homes);
+    for (uint32_t k = 0; home < p->ring->homes || fallback < p->ring->width; k++) {
         uint32_t member = walk_at(p, k);
         KV_ASSERT(member != NOBODY);
-        if (p->home_mark[member] != p->mark)
-            list[filled++] = (uint16_t)member;
+        if (p->home_mark[member] == p->mark)
+            list_of(p, partition)[home++] = (uint16_t)member;
+        else if (fallback < p->ring->width)
+            list_of(p, partition)[fallback++] = (uint16_t)member;
     }
 }
 
-/* ---- all of it
- * --------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static int placing_init(struct placing *p, struct ring *r)
 {
@@ -166,8 +178,14 @@ int ring_place(struct ring *r)
 {
     struct placing p;
     int status = placing_init(&p, r);
-    for (uint32_t partition = 0; status == KV_OK && partition < r->value.partitions; partition++)
-        place_partition(&p, partition);
+    if (status != KV_OK)
+        goto out;
+    for (uint32_t slot = 0; slot < r->homes; slot++)
+        for (uint32_t partition = 0; partition < r->value.partitions; partition++)
+            place_home(&p, partition, slot);
+    for (uint32_t partition = 0; partition < r->value.partitions; partition++)
+        order_list(&p, partition);
+out:
     placing_deinit(&p);
     return status;
 }

@@ -117,8 +117,7 @@ static void the_end_of_time_does_not_wrap(void **state)
     assert_true(clock_floor_wanted(&c, WALL_MS) == 0);
 }
 
-/* ---- the floor
- * --------------------------------------------------------------------------------------------- */
+/* ---- the floor ------------------------------------------------------------------------------- */
 
 static void nothing_is_minted_before_the_floor_is_durable(void **state)
 {

@@ -137,8 +137,7 @@ static void every_field_is_in_the_hash(void **state)
     ring_value_deinit(&v);
 }
 
-/* ---- what is refused
- * --------------------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 /* The encoding does not judge, so that what check refuses can be shown to decode. */
 static void refused(const struct ring_value *v)
@@ -258,8 +257,7 @@ static void random_mutations_decode_canonically_or_not_at_all(void **state)
     ring_value_deinit(&v);
 }
 
-/* ---- the rest
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static void members_are_found_by_id_and_name(void **state)
 {
