@@ -194,7 +194,8 @@ static int fill_page(struct scan *s, uint64_t hlc, struct arena *arena, struct m
     size_t bytes = 0;
     if (!entries)
         return KV_E_OVERLOADED;
-    qsort_r(s->found, s->found_count, sizeof *s->found, found_cmp, s);
+    if (s->found_count)
+        qsort_r(s->found, s->found_count, sizeof *s->found, found_cmp, s);
     page->entries = entries;
     page->done = s->front_end;
     set_cursor(arena, &page->next, s->front_token, buf_bytes(&s->front_key));
