@@ -52,6 +52,7 @@ struct store {
     rocksdb_writebatch_t *batch;
     struct member_set members;
     uint64_t unwatched_bytes; /* written since the file system was last asked for its free space */
+    uint64_t tried_ms;        /* monotonic: when a write last tried to recover */
     bool refused;             /* the engine itself has failed a write for lack of space */
 };
 
@@ -60,6 +61,14 @@ struct store {
 /* Opens `db` and its families with the options that are there. */
 int engine_start(struct store *s, char error[STORE_ERROR_MAX]);
 void engine_stop(struct store *s);
+
+/* "000123.log": holds rows that may be nowhere else. */
+bool is_log_name(const char *name);
+
+/* ---- logcheck.c */
+
+/* Refuses a log that the engine would silently read only in part. */
+int logs_check(const char *dir, char error[STORE_ERROR_MAX]);
 
 /* ---- error.c */
 

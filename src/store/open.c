@@ -80,41 +80,69 @@ static int make_dir(const char *dir, bool create, char error[STORE_ERROR_MAX])
     return failed ? refuse(error, "cannot make durable the data directory", dir, failed) : KV_OK;
 }
 
-/* "000123.log", "000124.sst": files that hold rows. */
-static bool holds_rows(const char *name)
+static bool is_numbered(const char *name, const char *suffix)
 {
     size_t digits = 0;
     while (isdigit((unsigned char)name[digits]))
         digits++;
-    return digits > 0 && (strcmp(name + digits, ".log") == 0 || strcmp(name + digits, ".sst") == 0);
+    return digits > 0 && strcmp(name + digits, suffix) == 0;
 }
 
-/* The engine takes a directory without the file CURRENT for an empty one, and would found a new store in the
- * midst of the old one's rows. */
-static int check_content(const char *dir, bool create, char error[STORE_ERROR_MAX])
+bool is_log_name(const char *name)
 {
+    return is_numbered(name, ".log");
+}
+
+struct content {
+    bool current; /* the name of the list of files; the engine makes it first */
+    bool options; /* ... and this last, when all of a new store is there */
+    bool logs;    /* one at least, as long as a store lives */
+    bool tables;
+};
+
+static int list_content(const char *dir, struct content *out, char error[STORE_ERROR_MAX])
+{
+    *out = (struct content){0};
     DIR *d = opendir(dir);
     if (!d)
         return refuse(error, "cannot read the data directory", dir, errno);
-    bool current = false, rows = false;
     for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
-        current = current || strcmp(e->d_name, "CURRENT") == 0;
-        rows = rows || holds_rows(e->d_name);
+        out->current = out->current || strcmp(e->d_name, "CURRENT") == 0;
+        out->options = out->options || strncmp(e->d_name, "OPTIONS-", 8) == 0;
+        out->logs = out->logs || is_log_name(e->d_name);
+        out->tables = out->tables || is_numbered(e->d_name, ".sst");
     }
     closedir(d);
-    if (current)
-        return KV_OK;
-    if (rows) {
-        snprintf(error, STORE_ERROR_MAX,
-                 "the store in %s is damaged: the file CURRENT is missing, though files with rows are there",
-                 dir);
-        return KV_E_CORRUPT;
-    }
-    if (!create) {
+    return KV_OK;
+}
+
+static int lacks(char error[STORE_ERROR_MAX], const char *dir, const char *what)
+{
+    snprintf(
+        error, STORE_ERROR_MAX,
+        "the store in %s is damaged and cannot vouch for what it acknowledged, so it is not opened: move "
+        "it away, and the node joins again as a new member (%s missing)",
+        dir, what);
+    return KV_E_CORRUPT;
+}
+
+/* What the engine would not miss: without CURRENT it founds a new store in the midst of the old one's rows,
+ * and a log that is gone was never there. */
+static int check_content(const char *dir, bool create, char error[STORE_ERROR_MAX])
+{
+    struct content has;
+    int status = list_content(dir, &has, error);
+    if (status != KV_OK)
+        return status;
+    if (!has.current && (has.logs || has.tables))
+        return lacks(error, dir, "the file CURRENT is");
+    if (has.current && has.options && !has.logs)
+        return lacks(error, dir, "all its logs are");
+    if (!has.current && !create) {
         snprintf(error, STORE_ERROR_MAX, "there is no store in %s: the directory has none", dir);
         return KV_E_NOT_FOUND;
     }
-    return KV_OK;
+    return logs_check(dir, error);
 }
 
 int engine_start(struct store *s, char error[STORE_ERROR_MAX])

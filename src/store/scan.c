@@ -6,6 +6,7 @@
 #define PAGE_READ_MAX_BYTES (8u << 20)
 
 struct page {
+    struct engine_key last; /* looked at; a copy, because the walk moves on */
     struct page_entry *entries;
     uint32_t count;
     uint32_t looked_at;
@@ -20,20 +21,21 @@ static bool page_full(const struct page *p, uint32_t limit)
 }
 
 /* Looks at the row the walk stands on. */
-static int page_take(struct page *p, const struct walk *w, struct bytes prefix, struct arena *arena,
-                     struct cursor *at)
+static int page_take(struct page *p, const struct walk *w, struct bytes prefix, struct arena *arena)
 {
     struct bytes value = walk_value(w);
-    if (!engine_key_split(walk_key(w), 0, at))
+    struct cursor at;
+    if (!engine_key_split(walk_key(w), 0, &at))
         return KV_E_CORRUPT;
+    data_key(&p->last, at.token, at.key);
     p->looked_at++;
-    p->key_bytes += at->key.len;
+    p->key_bytes += at.key.len;
     p->read_bytes += value.len;
-    if (!bytes_starts_with(at->key, prefix))
+    if (!bytes_starts_with(at.key, prefix))
         return KV_OK;
 
     struct page_entry *entry = &p->entries[p->count];
-    *entry = (struct page_entry){.key = arena_copy(arena, at->key)};
+    *entry = (struct page_entry){.key = arena_copy(arena, at.key)};
     if (!entry->key.data)
         return KV_E_NO_MEMORY;
     int status = row_decode_header(value, &entry->row);
@@ -42,11 +44,19 @@ static int page_take(struct page *p, const struct walk *w, struct bytes prefix, 
     return status;
 }
 
-/* The cursor outlives the walk. */
-static int cursor_keep(struct arena *arena, struct cursor at, struct cursor *next)
+/* The last key looked at, or where the page began when there was none. */
+static int page_end(const struct page *p, struct cursor after, struct arena *arena, struct cursor *next)
 {
-    *next = (struct cursor){at.token, arena_copy(arena, at.key)};
-    return at.key.len && !next->key.data ? KV_E_NO_MEMORY : KV_OK;
+    struct cursor at = after;
+    if (p->looked_at) {
+        bool ours = engine_key_split(engine_key_bytes(&p->last), 0, &at);
+        KV_ASSERT(ours);
+    }
+    struct bytes kept = arena_copy(arena, at.key);
+    if (at.key.len && !kept.data)
+        return KV_E_NO_MEMORY;
+    *next = (struct cursor){at.token, kept};
+    return KV_OK;
 }
 
 int store_range(struct store *s, struct cursor after, struct bytes prefix, uint32_t limit,
@@ -68,18 +78,17 @@ int store_range(struct store *s, struct cursor after, struct bytes prefix, uint3
     struct engine_key from;
     data_key(&from, after.token, after.key);
     engine_key_successor(&from);
-    struct cursor at = after;
     struct walk w;
     int status = KV_OK;
     walk_begin(&w, s, FAMILY_DATA, engine_key_bytes(&from), (struct bytes){NULL, 0});
     for (; walk_valid(&w) && status == KV_OK && !page_full(&page, limit); walk_next(&w))
-        status = page_take(&page, &w, prefix, arena, &at);
+        status = page_take(&page, &w, prefix, arena);
     bool at_end = !walk_valid(&w);
-    if (status == KV_OK)
-        status = cursor_keep(arena, at, next);
     int walked = walk_end(&w);
     if (status == KV_OK)
         status = walked;
+    if (status == KV_OK)
+        status = page_end(&page, after, arena, next);
     if (status != KV_OK)
         return status;
     *entries = page.entries;

@@ -17,24 +17,12 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SPACE_RESERVE_BYTES (20u << 20) /* one flush of the largest buffer, and room to note it */
-#define REOPEN_EXTRA_BYTES  (4u << 20)  /* beside what the log becomes when it is flushed */
-
-int space_check(struct store *s, uint64_t bytes)
-{
-    s->unwatched_bytes += bytes;
-    if (s->unwatched_bytes < SPACE_LOOK_BYTES)
-        return KV_OK;
-    struct statvfs st;
-    if (statvfs(s->dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < SPACE_RESERVE_BYTES + bytes) {
-        s->unwatched_bytes = SPACE_LOOK_BYTES; /* ask again next time */
-        return KV_E_FULL;
-    }
-    s->unwatched_bytes = 0;
-    return KV_OK;
-}
+#define RECOVER_EVERY_MS    250u /* while writes are refused, one of them so often tries to change that */
+#define REOPEN_EXTRA_BYTES  (4u << 20) /* beside what the log becomes when it is flushed */
 
 static uint64_t log_bytes(const char *dir)
 {
@@ -44,8 +32,7 @@ static uint64_t log_bytes(const char *dir)
         return LOG_MAX_BYTES;
     for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
         struct stat st;
-        size_t len = strlen(e->d_name);
-        if (len > 4 && strcmp(e->d_name + len - 4, ".log") == 0 && fstatat(dirfd(d), e->d_name, &st, 0) == 0)
+        if (is_log_name(e->d_name) && fstatat(dirfd(d), e->d_name, &st, 0) == 0)
             sum += (uint64_t)st.st_size;
     }
     closedir(d);
@@ -74,14 +61,32 @@ static int try_write(struct store *s)
     return s->db ? store_meta_put(s, "store.probe", (struct bytes){NULL, 0}) : KV_E_FULL;
 }
 
+/* Readers wait only for the replay: that the background threads stop, which takes up to a second because one
+ * that failed sleeps on it, is waited for before the gate is shut. */
 static int reopen(struct store *s)
 {
     char error[STORE_ERROR_MAX];
+    if (s->db)
+        rocksdb_cancel_all_background_work(s->db, 1);
     pthread_rwlock_wrlock(&s->gate);
     engine_stop(s);
     int status = engine_start(s, error);
     pthread_rwlock_unlock(&s->gate);
     return status;
+}
+
+static int reserve_check(struct store *s, uint64_t bytes)
+{
+    s->unwatched_bytes += bytes;
+    if (s->unwatched_bytes < SPACE_LOOK_BYTES)
+        return KV_OK;
+    struct statvfs st;
+    if (statvfs(s->dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < SPACE_RESERVE_BYTES + bytes) {
+        s->unwatched_bytes = SPACE_LOOK_BYTES; /* ask again next time */
+        return KV_E_FULL;
+    }
+    s->unwatched_bytes = 0;
+    return KV_OK;
 }
 
 int store_recover(struct store *s)
@@ -99,5 +104,26 @@ int store_recover(struct store *s)
         s->refused = false;
     }
     s->unwatched_bytes = SPACE_LOOK_BYTES;
-    return space_check(s, 0);
+    return reserve_check(s, 0);
+}
+
+static uint64_t mono_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int space_check(struct store *s, uint64_t bytes)
+{
+    if (s->refused) {
+        uint64_t now_ms = mono_ms();
+        if (now_ms - s->tried_ms < RECOVER_EVERY_MS)
+            return KV_E_FULL;
+        s->tried_ms = now_ms;
+        int status = store_recover(s);
+        if (status != KV_OK)
+            return status;
+    }
+    return reserve_check(s, bytes);
 }

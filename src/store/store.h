@@ -2,12 +2,17 @@
  * one node.
  *
  * Three column families: `data` (big-endian token, key -> encoded row, merged by the merge law), `hints`
- * (member id, token, key -> stamp, size), `meta` (name -> bytes). Thread use: store_write, store_meta_put and
- * store_hint_done from one thread at a time; reads and pages from any.
+ * (member id, token, key -> stamp, size), `meta` (name -> bytes).
  *
- * Errors: KV_E_FULL (no space, quota: the store goes on and recovers by itself), KV_E_IO (anything else that
- * failed in a log write or sync: the caller must end the process, no retry), KV_E_CORRUPT (a damaged block).
- */
+ * Thread use: store_write, store_sync, store_meta_put, store_hint_done and store_recover from one thread at a
+ * time; everything else from any. A process must not fork once it has opened a store: the engine's threads
+ * stay behind, and the child hangs. Daemonise first.
+ *
+ * Errors: KV_E_FULL (no space, quota, or the reserve reached that is kept for the engine's own work: nothing
+ * is lost, reads go on, and writes work again when there is space); KV_E_CORRUPT (a damaged block); KV_E_IO
+ * (anything else). A write, sync or forgotten note that fails with anything but KV_E_FULL, KV_E_INVALID,
+ * KV_E_TOO_LARGE or KV_E_NO_MEMORY is final: the caller must end the process, without a retry and without
+ * a further acknowledgement. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -25,7 +30,10 @@ struct store_options {
 };
 
 /* Opens or creates. KV_E_BUSY: another process has it; KV_E_CORRUPT: it cannot vouch for what it
- * acknowledged; `error` gets a sentence for the operator with the path. */
+ * acknowledged; KV_E_VERSION: another version wrote it; KV_E_FULL; KV_E_NOT_FOUND: there is none and `create`
+ * is not set; KV_E_NOT_PERMITTED, KV_E_INVALID: no directory that could be used. `error` gets a sentence for
+ * the operator with the path. A last record that a crash tore is cut; so may be one whose damage cannot be
+ * told from that, in the last 64 KiB of the log. */
 int store_open(const char *dir, const struct store_options *options, struct store **out,
                char error[STORE_ERROR_MAX]);
 
@@ -41,7 +49,8 @@ struct store_put {
 };
 
 /* Writes all or nothing, and returns when it is in the log (and on disk, with `sync`). `*sequence`: the
- * store's, after it. */
+ * store's, after it. A key or row that can be none: KV_E_INVALID or KV_E_TOO_LARGE, and nothing is written.
+ */
 int store_write(struct store *s, const struct store_put *puts, size_t count, bool sync, uint64_t *sequence);
 
 /* Makes everything written so far durable. */
@@ -49,27 +58,31 @@ int store_sync(struct store *s);
 
 enum store_tier { STORE_ANY, STORE_CACHED /* answer only from memory, else KV_E_AGAIN */ };
 
-/* The row of a key; absent is KV_OK with an absent row. `stamp_only` leaves the payload out. */
+/* The row of a key, released by the caller; absent is KV_OK with an absent row. `stamp_only` leaves the
+ * payload out. */
 int store_read(struct store *s, struct bytes key, enum store_tier tier, bool stamp_only, struct row *out);
 
 /* A page of rows in token order behind `after`, at most `limit` rows and SCAN_PAGE_MAX_BYTES of keys looked
- * at; only those with `prefix` are returned, header only. Keys and entries live in `arena`. `*next` is the
- * last key looked at. */
+ * at (fewer when values are large); only those with `prefix` are returned, header only. Keys and entries live
+ * in `arena`, which needs room for `limit` entries and SCAN_PAGE_MAX_BYTES + KEY_MAX_BYTES of keys, else
+ * KV_E_NO_MEMORY. `*next` is the last key looked at. */
 int store_range(struct store *s, struct cursor after, struct bytes prefix, uint32_t limit,
                 struct arena *arena, struct page_entry **entries, uint32_t *count, struct cursor *next,
                 bool *done);
 
 /* A page of the notes for `member`, each with its data row (payload included: the caller releases the rows).
- * Bounded by `limit` and about 1 MiB of payload. */
+ * Bounded by `limit` and about 1 MiB of payload; after an error there is nothing to release. */
 int store_hints(struct store *s, uint32_t member, struct cursor after, uint32_t limit, struct arena *arena,
                 struct page_entry **entries, uint32_t *count, struct cursor *next, bool *done);
 
 /* Forgets the note for `member` if its stamp is not newer than `stamp`; with `drop_row` also deletes the data
- * row if it still has exactly this stamp and no other member's note names the key. */
+ * row if it still has exactly this stamp and no other member's note names the key. Without such a note
+ * nothing happens. Not synced: after a power cut the row may be handed over once more. */
 int store_hint_done(struct store *s, uint32_t member, struct bytes key, struct stamp stamp, bool drop_row);
 
-/* How many notes wait for whom, and their bytes: counted by one pass over the notes at start. Calls `visit`
- * per member. */
+/* How many notes wait for whom, and their bytes (of key and encoded row, each note's for its newest stamp):
+ * counted by one pass over all notes, meant for the start. Calls `visit` per member; it must not use the
+ * store. */
 int store_hint_totals(struct store *s,
                       void (*visit)(uint32_t member, uint64_t count, uint64_t bytes, void *arg), void *arg);
 
@@ -81,10 +94,12 @@ int store_meta_get(struct store *s, const char *name, struct buf *out);
  */
 int store_count(struct store *s, bool exact, uint64_t *rows);
 
-/* Durable sequence number of the store: grows with every write. */
+/* Sequence number of the newest write: grows with every one, and is as durable as the write is. */
 uint64_t store_sequence(struct store *s);
 
-/* Tries to make progress after KV_E_FULL; KV_OK when writes work again. */
+/* Tries to make progress after KV_E_FULL; KV_OK when writes work again. Writes do so by themselves a few
+ * times a second; this is for when none come. May take a second or two, during which reads may have to wait.
+ */
 int store_recover(struct store *s);
 
 #endif

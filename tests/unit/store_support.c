@@ -166,6 +166,16 @@ uint32_t count_numbered(struct store *s, uint32_t count, size_t value_bytes)
     return found;
 }
 
+void purge_row(struct store *s, struct bytes key)
+{
+    char *error = NULL;
+    struct engine_key k;
+    data_key(&k, key_token(key), key);
+    rocksdb_delete_cf(s->db, s->write_unsynced, s->families[FAMILY_DATA], (const char *)k.data, k.len,
+                      &error);
+    assert_null(error);
+}
+
 void flush_rows(struct store *s)
 {
     char *error = NULL;

@@ -46,6 +46,9 @@ void put_numbered(struct store *s, uint32_t count, size_t value_bytes, bool sync
 /* How many of them are there and right; everything else fails the test. */
 uint32_t count_numbered(struct store *s, uint32_t count, size_t value_bytes);
 
+/* Deletes a row whatever it is. */
+void purge_row(struct store *s, struct bytes key);
+
 /* Moves everything into table files, so that reads need blocks. */
 void flush_rows(struct store *s);
 
