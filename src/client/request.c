@@ -232,11 +232,27 @@ static void settle(struct client *c, uint64_t now_us, struct client_request *r)
     }
 }
 
+/* Whether one more try may be begun. One that still waits for its connection makes room: nothing was sent. */
+static bool has_room(struct client_request *r)
+{
+    if (r->sends >= CLIENT_SENDS_MAX)
+        return false;
+    if (live_tries(r) < CLIENT_TRIES_MAX)
+        return true;
+    for (uint32_t i = 0; i < CLIENT_TRIES_MAX; i++) {
+        struct try *t = &r->tries[i];
+        if (t->state == TRY_QUEUED && t->peer->state != PEER_READY) {
+            client_try_end(t);
+            return true;
+        }
+    }
+    return false;
+}
+
 void client_request_go(struct client *c, uint64_t now_us, struct client_request *r)
 {
     KV_ASSERT(r->live);
-    bool full = live_tries(r) == CLIENT_TRIES_MAX || r->sends >= CLIENT_SENDS_MAX;
-    struct peer *p = full ? NULL : client_route(c, now_us, r);
+    struct peer *p = has_room(r) ? client_route(c, now_us, r) : NULL;
     if (!p) {
         settle(c, now_us, r);
         return;
@@ -327,8 +343,8 @@ void client_request_tick(struct client *c, uint64_t now_us, struct client_reques
         client_request_fail(c, now_us, r);
     } else if (now_us >= r->retry_us) {
         r->retry_us = UINT64_MAX;
-        if (live_tries(r) == 0)
-            r->tried_count = 0;
+        if (live_tries(r) == 0 && !client_route(c, now_us, r))
+            r->tried_count = 0; /* everybody has been asked: all over again */
         client_request_go(c, now_us, r);
     } else if (now_us >= r->hedge_us) {
         hedge(c, now_us, r);
