@@ -1,10 +1,10 @@
-/* Local health (Lifeguard section 4.1): a counter of the signs that it is us who is slow, and not the members
- * that do not answer. Signs: a probe of ours fails, an indirect probe brings not even a NACK, we have to
- * refute a suspicion, we did not run for a while. Every answered probe takes one back.
+/* Local health (Lifeguard section 4.1): a counter of the signs that it is us who is slow, and not the
+ * members that do not answer. Signs: a probe of ours fails, an indirect probe brings not even a NACK, we
+ * have to refute a suspicion, we did not run for a while. Every answered probe takes one back.
  *
- * The paper stretches time-out and interval of a probe by score + 1. Here as in the practice since then an
- * answered probe ends at the plain interval, whatever the score: a healthy answer is no reason to probe less.
- */
+ * The paper stretches time-out and interval of a probe by score + 1. Here as in the practice since then
+ * an answered probe ends at the plain interval, whatever the score: a healthy answer is no reason to
+ * probe less. */
 #include "swim/internal.h"
 
 void swim_awareness_add(struct swim_awareness *a, int delta)

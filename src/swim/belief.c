@@ -1,11 +1,12 @@
-/* What is believed of the members, and how it changes (SWIM section 4.2, with a generation in front of the
- * incarnation so that a restarted process needs no memory of its incarnations).
+/* What is believed of the members, and how it changes (SWIM section 4.2, with a generation in front of
+ * the incarnation so that a restarted process needs no memory of its incarnations).
  *
- * One order rules: a newer belief replaces an older one, everywhere, in whatever order they come. Only the
- * member itself raises its incarnation, and it does so exactly when it hears that it is suspected or dead. So
- * being heard does not make a dead member alive here: it is told what we think of it (datagram.c), and its
- * answer says alive with a higher incarnation, which convinces everybody else as well. That is how islands
- * heal. A removed member is in no table: nothing is believed of it, whatever it or others say. */
+ * One order rules: a newer belief replaces an older one, everywhere, in whatever order they come. Only
+ * the member itself raises its incarnation, and it does so exactly when it hears that it is suspected or
+ * dead. So being heard does not make a dead member alive here: it is told what we think of it
+ * (datagram.c), and its answer says alive with a higher incarnation, which convinces everybody else as
+ * well. That is how islands heal. A removed member is in no table: nothing is believed of it, whatever it
+ * or others say. */
 #include "base/assert.h"
 #include "swim/internal.h"
 
@@ -44,9 +45,9 @@ void swim_believe(struct swim *s, struct swim_member *m, struct swim_belief beli
         swim_queue_push(&s->queue, m);
 }
 
-/* Whoever hears of a suspicion does not wait for the suspect's turn: a few probe it at once. So either the
- * confirmations come quickly or the suspect gets many chances to refute. All of them would be a storm on
- * somebody who may just be slow. */
+/* Whoever hears of a suspicion does not wait for the suspect's turn: a few probe it at once. So either
+ * the confirmations come quickly or the suspect gets many chances to refute. All of them would be a storm
+ * on somebody who may just be slow. */
 static void look_at_suspect(struct swim *s, struct swim_member *m)
 {
     if (swim_is_among_few(s, 2 * s->config.suspicion_confirmations))
@@ -91,9 +92,10 @@ void swim_bury(struct swim *s, struct outbox *out)
     }
 }
 
-/* Somebody is wrong about us. An incarnation above our own at our own generation can only be our answer to a
- * claim that somebody made up; it is outbid all the same, within bounds. A larger generation is not of this
- * process: if another one has our id, the connections find that out, and gossip must not make us play it. */
+/* Somebody is wrong about us. An incarnation above our own at our own generation can only be our answer
+ * to a claim that somebody made up; it is outbid all the same, within bounds. A larger generation is not
+ * of this process: if another one has our id, the connections find that out, and gossip must not make us
+ * play it. */
 static void hear_of_self(struct swim *s, const struct gossip *g)
 {
     if (s->left || g->generation < s->config.generation)
@@ -112,9 +114,9 @@ static void hear_of_self(struct swim *s, const struct gossip *g)
     s->news = true;
 }
 
-/* Numbers only ever grow by one at a time: a leap is damage or malice, and believing it would bury the member
- * for ever, since it could never outbid it. Relative to the last seen value; of a member never heard of any
- * is taken, and a HELLO of its own is always right (swim_heard). */
+/* Numbers only ever grow by one at a time: a leap is damage or malice, and believing it would bury the
+ * member for ever, since it could never outbid it. Relative to the last seen value; of a member never
+ * heard of any is taken, and a HELLO of its own is always right (swim_heard). */
 static bool plausible(struct swim_belief known, struct swim_belief told)
 {
     if (known.generation == 0 || told.generation < known.generation)

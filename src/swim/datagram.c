@@ -1,7 +1,7 @@
-/* What leaves. Every datagram begins with what the sender says of itself: so whoever hears from a member at
- * all knows its generation, incarnation and address first-hand, and a lost refutation is repaired by the next
- * packet. Then, if the receiver is not believed alive, that it is not (Lifeguard's buddy system: the one who
- * can refute hears it first). Then the queue, as far as it fits. */
+/* What leaves. Every datagram begins with what the sender says of itself: so whoever hears from a member
+ * at all knows its generation, incarnation and address first-hand, and a lost refutation is repaired by
+ * the next packet. Then, if the receiver is not believed alive, that it is not (Lifeguard's buddy system:
+ * the one who can refute hears it first). Then the queue, as far as it fits. */
 #include "base/assert.h"
 #include "swim/internal.h"
 
@@ -69,8 +69,8 @@ bool swim_send(struct swim *s, enum message_type type, const struct swim_member 
         bag.room_bytes -= addr_size(&target->addr);
     }
     pack(&bag, swim_gossip_of_self(s));
-    /* Somewhere else than where the member lives there may be somebody who only borrows its id: nothing is
-     * sent there that is longer than what came. */
+    /* Somewhere else than where the member lives there may be somebody who only borrows its id: nothing
+     * is sent there that is longer than what came. */
     if (addr_eq(to, &receiver->addr)) {
         if (receiver->belief.state != MEMBER_ALIVE && receiver->belief.generation > 0)
             pack(&bag, swim_gossip_of(s, receiver));

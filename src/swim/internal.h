@@ -1,8 +1,7 @@
 /* What the files of swim/ share, one section per file. The public contract is swim.h.
  *
- * Time inside is the node's own: monotonic time less the spells in which this process did not run (swim.c).
- * All
- * `_us` fields that are points in time are of that kind. */
+ * Time inside is the node's own: monotonic time less the spells in which this process did not run
+ * (swim.c). All `_us` fields that are points in time are of that kind. */
 #ifndef SWIM_INTERNAL_H
 #define SWIM_INTERNAL_H
 
@@ -12,25 +11,24 @@
 #include "base/prng.h"
 #include "swim/swim.h"
 
-#define SWIM_INDIRECT_MAX      8u /* k of a probe */
-#define SWIM_CONFIRMATIONS_MAX 8u /* independent suspicions that are told apart */
-#define SWIM_LAST_CALLS        3u
-#define SWIM_TRANSMITS_MAX     64u /* of one update by one member */
-#define SWIM_RELAYS_MAX        64u /* probes made for others at once */
-#define SWIM_DATAGRAM_GOSSIPS  32u /* in one datagram, if they fit */
-#define SWIM_GENERATION_JUMP                                                       \
-    (UINT64_C(1) << 20) /* hearsay beyond the last seen value plus this is refused \
-                         */
-#define SWIM_INCARNATION_JUMP   (UINT32_C(1) << 20)
+#define SWIM_INDIRECT_MAX       8u  /* k of a probe */
+#define SWIM_CONFIRMATIONS_MAX  8u  /* independent suspicions that are told apart */
+#define SWIM_LAST_CALLS         3u  /* of a suspect before it is buried */
+#define SWIM_TRANSMITS_MAX      64u /* of one update by one member */
+#define SWIM_RELAYS_MAX         64u /* probes made for others at once */
+#define SWIM_DATAGRAM_GOSSIPS   32u /* in one datagram, if they fit */
+#define SWIM_SYNC_FIRST_DIVISOR 8u  /* until the first push-pull succeeds it is tried this much oftener */
 #define SWIM_YOUNG_US           UINT64_C(30000000) /* how long the unproven are probed at the normal pace */
-#define SWIM_SYNC_FIRST_DIVISOR 8u /* until the first push-pull succeeds it is tried this much oftener */
 
-/* ---- belief.c: what is believed of a member, and what it takes to change one's mind
- * ------------------------ */
+/* Hearsay that is further ahead of the last seen value is refused. */
+#define SWIM_GENERATION_JUMP  (UINT64_C(1) << 20)
+#define SWIM_INCARNATION_JUMP (UINT32_C(1) << 20)
 
-/* Ordered by (generation, incarnation, state), state in the order of enum member_state: at equal incarnation
- * suspect beats alive, dead beats suspect, left beats dead (SWIM section 4.2). Generation 0 means that nobody
- * was ever heard of: such a belief is ours alone and travels nowhere. */
+/* ---- belief.c: what is believed of a member, and what it takes to change one's mind ---------- */
+
+/* Ordered by (generation, incarnation, state), state in the order of enum member_state: at equal
+ * incarnation suspect beats alive, dead beats suspect, left beats dead (SWIM section 4.2). Generation 0
+ * means that nobody was ever heard of: such a belief is ours alone and travels nowhere. */
 struct swim_belief {
     uint64_t generation;
     uint32_t incarnation;
@@ -64,8 +62,7 @@ void swim_bury(struct swim *s, struct outbox *out);
 struct gossip swim_gossip_of(const struct swim *s, const struct swim_member *m);
 struct gossip swim_gossip_of_self(const struct swim *s);
 
-/* ---- suspicion.c: Lifeguard's dynamic time-out
- * ------------------------------------------------------------- */
+/* ---- suspicion.c: Lifeguard's dynamic time-out ----------------------------------------------- */
 
 struct swim_suspicion {
     struct heap_node timer; /* in swim.suspicions exactly while the member is suspect */
@@ -91,8 +88,7 @@ bool swim_suspicion_confirm(struct swim *s, struct swim_member *m, uint32_t accu
 /* The timer has run out. True: the suspect is to be called once more; false: that was done often enough. */
 bool swim_suspicion_last_call(struct swim *s, struct swim_member *m);
 
-/* ---- members.c: the table, orders of probing, pending changes
- * ---------------------------------------------- */
+/* ---- members.c: the table, orders of probing, pending changes -------------------------------- */
 
 struct swim_order;
 
@@ -114,9 +110,9 @@ struct swim_member {
     struct swim_view before; /* what swim_next_change last told, while `changed` */
 };
 
-/* Members to be probed: [0, next) were probed in this round, then come `urgent` ones, then the rest, of which
- * one is drawn at random (a shuffle, done one step at a time: each round is a new permutation, and insertion
- * and removal cost O(1)). */
+/* Members to be probed: [0, next) were probed in this round, then come `urgent` ones, then the rest, of
+ * which one is drawn at random (a shuffle, done one step at a time: each round is a new permutation, and
+ * insertion and removal cost O(1)). */
 struct swim_order {
     struct swim_member **items;
     size_t count;
@@ -150,12 +146,11 @@ uint32_t swim_live_count(const struct swim *s);
 /* True at about `few` of all live nodes: so that not everybody does what some should do. */
 bool swim_is_among_few(struct swim *s, uint32_t few);
 
-/* ---- queue.c: what is to be piggy-backed
- * ------------------------------------------------------------------- */
+/* ---- queue.c: what is to be piggy-backed ----------------------------------------------------- */
 
-/* One list for each number of transmissions made: the least told goes first (SWIM section 4.1), the newest of
- * those before the others. A member is in it at most once, with whatever is believed of it when it is sent.
- */
+/* One list for each number of transmissions made: the least told goes first (SWIM section 4.1), the
+ * newest of those before the others. A member is in it at most once, with whatever is believed of it when
+ * it is sent. */
 struct swim_queue {
     struct list by_transmits[SWIM_TRANSMITS_MAX];
     uint32_t count;
@@ -174,8 +169,7 @@ void swim_queue_sent(struct swim_queue *q, struct swim_member *m, uint32_t limit
 /* mult x ceil(log10(n + 1)), at most SWIM_TRANSMITS_MAX. */
 uint32_t swim_retransmit_limit(uint32_t mult, uint32_t live);
 
-/* ---- datagram.c: what leaves
- * ------------------------------------------------------------------------------- */
+/* ---- datagram.c: what leaves ----------------------------------------------------------------- */
 
 /* A datagram to a member, at `to`, with as much gossip as fits. False when the outbox is full: then it is
  * lost, as datagrams are. */
@@ -188,8 +182,7 @@ void swim_spread(struct swim *s, struct outbox *out);
 
 uint32_t swim_next_sequence(struct swim *s);
 
-/* ---- awareness.c: local health
- * ----------------------------------------------------------------------------- */
+/* ---- awareness.c: local health --------------------------------------------------------------- */
 
 /* Lifeguard 4.1: 0 is healthy; the more often we seem to be the slow one, the longer we wait for answers. */
 struct swim_awareness {
@@ -200,8 +193,7 @@ struct swim_awareness {
 void swim_awareness_add(struct swim_awareness *a, int delta);
 uint64_t swim_awareness_scale(const struct swim_awareness *a, uint64_t base_us);
 
-/* ---- probe.c: is it there?
- * --------------------------------------------------------------------------------- */
+/* ---- probe.c: is it there? ------------------------------------------------------------------- */
 
 /*  phase       `next_us` is                    on ACK      at next_us
  *  IDLE        when the next probe begins      -           pick one, PING            -> DIRECT
@@ -233,8 +225,7 @@ void swim_absent_tick(struct swim *s, struct outbox *out);
 /* This one at once, and for a while all of them at the normal pace. */
 void swim_absent_hurry(struct swim *s, struct swim_member *m);
 
-/* ---- relay.c: probes made for others
- * ----------------------------------------------------------------------- */
+/* ---- relay.c: probes made for others --------------------------------------------------------- */
 
 struct swim_relay {
     uint32_t asker;
@@ -259,13 +250,11 @@ void swim_relay_ack(struct swim *s, const struct msg_probe *p, struct outbox *ou
 void swim_relay_tick(struct swim *s, struct outbox *out);
 uint64_t swim_relay_deadline_us(const struct swim *s);
 
-/* ---- sync.c: push-pull
- * ------------------------------------------------------------------------------------- */
+/* ---- sync.c: push-pull ----------------------------------------------------------------------- */
 
 void swim_sync_tick(struct swim *s, struct outbox *out);
 
-/* ---- swim.c
- * ------------------------------------------------------------------------------------------------ */
+/* ---- swim.c ---------------------------------------------------------------------------------- */
 
 struct swim {
     struct swim_config config;
@@ -297,8 +286,8 @@ struct swim {
     struct swim_counters counters;
 };
 
-/* Every public function that is told the time begins with swim_enter, which takes it over; every one that may
- * emit ends with swim_end_turn, which spreads news. */
+/* Every public function that is told the time begins with swim_enter, which takes it over; every one that
+ * may emit ends with swim_end_turn, which spreads news. */
 void swim_enter(struct swim *s, struct now now);
 void swim_end_turn(struct swim *s, struct outbox *out);
 

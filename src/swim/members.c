@@ -1,9 +1,9 @@
-/* The table of members: found by id, drawn for probing in random round-robin order, with the changes that are
- * still to be told.
+/* The table of members: found by id, drawn for probing in random round-robin order, with the changes that
+ * are still to be told.
  *
- * Invariants: a member is in exactly one order, `live` while alive or suspect, else `absent`; items[place] of
- * its order is the member itself; both orders have room for all members, so that a change of state cannot
- * fail. */
+ * Invariants: a member is in exactly one order, `live` while alive or suspect, else `absent`;
+ * items[place] of its order is the member itself; both orders have room for all members, so that a change
+ * of state cannot fail. */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -52,8 +52,8 @@ static size_t fill(struct swim_order *o, size_t hole, size_t from)
     return from;
 }
 
-/* The hole is filled with the last one of its zone, and so is the hole that this makes in front of the next.
- */
+/* The hole is filled with the last one of its zone, and so is the hole that this makes in front of the
+ * next. */
 void swim_order_remove(struct swim_member *m)
 {
     struct swim_order *o = m->order;
@@ -70,18 +70,19 @@ void swim_order_remove(struct swim_member *m)
     m->order = NULL;
 }
 
+/* It becomes the first of the urgent ones. */
 void swim_order_hurry(struct swim_member *m)
 {
     struct swim_order *o = m->order;
-    if (m->place >= o->next && m->place < o->next + o->urgent)
-        return;
     if (m->place < o->next) {
-        swap(o, m->place, o->next - 1);
         o->next--;
-    } else {
+        swap(o, m->place, o->next);
+        o->urgent++;
+    } else if (m->place >= o->next + o->urgent) {
         swap(o, m->place, o->next + o->urgent);
+        swap(o, m->place, o->next);
+        o->urgent++;
     }
-    o->urgent++;
 }
 
 struct swim_member *swim_order_pick(struct swim_order *o, struct prng *prng)

@@ -110,12 +110,13 @@ void swim_probe_forget(struct swim *s, uint32_t member)
     struct swim_probe *p = &s->probe;
     if (p->target != member || p->phase == SWIM_IDLE)
         return;
+    if (p->phase != SWIM_ANSWERED)
+        p->next_us = s->now_us; /* the period goes to somebody else */
     p->phase = SWIM_IDLE;
-    p->next_us = s->now_us; /* the period is spent on somebody else */
 }
 
-/* No time-outs here: nothing is expected. The PING tells the member that we believe it dead, and if it lives
- * its answer refutes that. */
+/* No time-outs here: nothing is expected. The PING tells the member that we believe it dead, and if it
+ * lives its answer refutes that. */
 void swim_absent_tick(struct swim *s, struct outbox *out)
 {
     if (s->absent.count == 0 || s->next_absent_us > s->now_us)

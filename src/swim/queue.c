@@ -1,6 +1,7 @@
-/* What is to be piggy-backed (SWIM section 4.1). An update is told a limited number of times by each member,
- * which is enough for an epidemic; the least told goes first, so that news is not held up by what is known
- * already. A newer belief about the same member replaces the older: there is one entry for each member. */
+/* What is to be piggy-backed (SWIM section 4.1). An update is told a limited number of times by each
+ * member, which is enough for an epidemic; the least told goes first, so that news is not held up by what
+ * is known already. A newer belief about the same member replaces the older: there is one entry for each
+ * member. */
 #include <math.h>
 
 #include "base/assert.h"

@@ -1,9 +1,9 @@
-/* Probes made for others (PING_REQ): our own PING under our own sequence number, whose ACK is passed on under
- * the asker's. No answer in four fifths of the time-out: NACK, which says that we at least are there
- * (Lifeguard 4.1); a later ACK is still passed on.
+/* Probes made for others (PING_REQ): our own PING under our own sequence number, whose ACK is passed on
+ * under the asker's. No answer in four fifths of the time-out: NACK, which says that we at least are
+ * there (Lifeguard 4.1); a later ACK is still passed on.
  *
- * The target is looked up in our own table: nobody can aim us at an address. The table of relays is bounded;
- * what does not fit is not answered, which for the asker is like a lost packet. */
+ * The target is looked up in our own table: nobody can aim us at an address. The table of relays is
+ * bounded; what does not fit is not answered, which for the asker is like a lost packet. */
 #include "base/assert.h"
 #include "swim/internal.h"
 

@@ -1,6 +1,6 @@
-/* How long a suspect has to refute (Lifeguard section 4.2, LHA-Suspicion). Nobody else suspects it: long, for
- * then it may well be us who is cut off or slow. Every independent suspicion shortens the time, the first
- * ones the most, down to the minimum, at which plain SWIM would have buried it.
+/* How long a suspect has to refute (Lifeguard section 4.2, LHA-Suspicion). Nobody else suspects it: long,
+ * for then it may well be us who is cut off or slow. Every independent suspicion shortens the time, the
+ * first ones the most, down to the minimum, at which plain SWIM would have buried it.
  *
  * Invariant: a member has a running timer exactly while it is suspect. */
 #include <math.h>
@@ -32,8 +32,8 @@ static void set_timer(struct swim *s, struct swim_suspicion *sus, uint64_t least
     KV_ASSERT(rc == 0); /* swim_add made room */
 }
 
-/* min = mult x max(1, log10 n) x interval: news takes O(log n) periods to reach everybody, and the refutation
- * as many to come back. */
+/* min = mult x max(1, log10 n) x interval: news takes O(log n) periods to reach everybody, and the
+ * refutation as many to come back. */
 void swim_suspicion_start(struct swim *s, struct swim_member *m, uint32_t accuser)
 {
     const struct swim_config *c = &s->config;

@@ -1,11 +1,11 @@
 /* Membership composed of its parts; the table of parts is internal.h.
  *
  * Own time. A process that was stopped for ten seconds wakes up with every timer overdue and the answers
- * still in its socket: it would call everybody dead (TRAPS: "one slow process accuses everybody"). So time in
- * here does not pass while the process does not run: when a call comes much later than the deadline that it
- * was asked for, own time stays where the last call left it, and stays there for another `grace` in which
- * what waits in the socket is read. All timers, those of suspicions too, are shifted by that, and nothing
- * needs to be restarted. */
+ * still in its socket: it would call everybody dead (TRAPS: "one slow process accuses everybody"). So
+ * time in here does not pass while the process does not run: when a call comes much later than the
+ * deadline that it was asked for, own time stays where the last call left it, and stays there for another
+ * `grace` in which what waits in the socket is read. All timers, those of suspicions too, are shifted by
+ * that, and nothing needs to be restarted. */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -71,8 +71,7 @@ void swim_destroy(struct swim *s)
     free(s);
 }
 
-/* ---- time
- * -------------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -148,8 +147,7 @@ void swim_tick(struct swim *s, struct now now, struct outbox *out)
     swim_end_turn(s, out);
 }
 
-/* ---- members
- * ----------------------------------------------------------------------------------------------- */
+/* ---- members --------------------------------------------------------------------------------- */
 
 int swim_add(struct swim *s, struct now now, uint32_t member, const struct addr *addr, bool alive)
 {
@@ -167,8 +165,7 @@ void swim_remove(struct swim *s, uint32_t member)
     swim_member_remove(s, m);
 }
 
-/* ---- datagrams
- * --------------------------------------------------------------------------------------------- */
+/* ---- datagrams ------------------------------------------------------------------------------- */
 
 /* A process that was replaced by a younger one goes on talking until it ends: it is not heard any more. */
 static struct swim_member *sender(struct swim *s, const struct msg_probe *p)
@@ -219,8 +216,7 @@ void swim_leave(struct swim *s, struct now now, struct outbox *out)
     }
 }
 
-/* ---- looking in
- * -------------------------------------------------------------------------------------------- */
+/* ---- looking in ------------------------------------------------------------------------------ */
 
 struct swim_counters swim_counters(const struct swim *s)
 {

@@ -1,6 +1,6 @@
-/* Push-pull: the whole table, now and then, to one random member over TCP, which answers with its own. Gossip
- * may miss somebody, this ends it: what two nodes know between them, both know after it. A node that has just
- * started asks soon and again until the first answer. */
+/* Push-pull: the whole table, now and then, to one random member over TCP, which answers with its own.
+ * Gossip may miss somebody, this ends it: what two nodes know between them, both know after it. A node
+ * that has just started asks soon, and again while it misses many. */
 #include "base/assert.h"
 #include "model/id.h"
 #include "swim/internal.h"
@@ -40,7 +40,7 @@ void swim_sync_tick(struct swim *s, struct outbox *out)
     if (s->next_sync_us > s->now_us)
         return;
     uint64_t interval_us = s->config.sync_interval_us;
-    if (!s->synced)
+    if (!s->synced || (s->now_us < s->young_until_us && s->absent.count > s->live.count / 16))
         interval_us /= SWIM_SYNC_FIRST_DIVISOR;
     s->next_sync_us = s->now_us + interval_us;
     struct swim_member *partner;
