@@ -113,13 +113,12 @@ static void encode_header(const struct ring_value *v, uint8_t out[VALUE_HEADER_B
     be32_put(out + 22, v->member_count);
 }
 
-static uint8_t *put_text(uint8_t *at, const char *text)
+static uint8_t *put_text(uint8_t *at, struct bytes text)
 {
-    size_t len = strlen(text);
-    KV_ASSERT(len <= UINT8_MAX);
-    *at++ = (uint8_t)len;
-    memcpy(at, text, len);
-    return at + len;
+    KV_ASSERT(text.len <= UINT8_MAX);
+    *at++ = (uint8_t)text.len;
+    memcpy(at, text.data, text.len);
+    return at + text.len;
 }
 
 /* Returns the bytes written. */
@@ -130,9 +129,9 @@ static size_t encode_member(const struct member *m, uint8_t out[MEMBER_MAX_BYTES
     be32_put(out + 12, m->weight);
     out[16] = (uint8_t)(m->addr.port >> 8);
     out[17] = (uint8_t)m->addr.port;
-    uint8_t *at = put_text(out + MEMBER_FIXED_BYTES, m->name);
-    at = put_text(at, m->zone);
-    at = put_text(at, m->addr.host);
+    uint8_t *at = put_text(out + MEMBER_FIXED_BYTES, bytes_str(m->name));
+    at = put_text(at, bytes_str(m->zone));
+    at = put_text(at, bytes_str(m->addr.host));
     return (size_t)(at - out);
 }
 
