@@ -367,27 +367,38 @@ static int connection_verdict(const struct client *c, const struct client_reques
     return KV_E_NO_NODE;
 }
 
-/* The best that is known of a request that did not succeed. */
-static int verdict(const struct client *c, const struct client_request *r)
+/* What the last refusal, or the silence, says. */
+static int last_word(const struct client *c, const struct client_request *r)
 {
-    bool write = client_is_write(r);
-    if (write && r->maybe_applied)
-        return KV_E_TIMEOUT;
+    int status = r->refusal.status;
     if (c->closed)
         return KV_E_CLOSED;
-    int status = r->refusal.status;
     if (status == KV_OK && r->unanswered)
         status = KV_E_TIMEOUT;
     switch (status) {
     case KV_OK: return connection_verdict(c, r);
     case KV_E_TIMEOUT:
-        return write ? KV_E_UNAVAILABLE : KV_E_TIMEOUT; /* a stamp was asked for, nothing written */
     case KV_E_OVERLOADED:
     case KV_E_TOO_LARGE:
     case KV_E_INVALID:
     case KV_E_NOT_PERMITTED: return status;
     default: return KV_E_UNAVAILABLE;
     }
+}
+
+/* The best that is known of a request that did not succeed. A write that may have been applied, wholly or at
+ * some replicas, must not be said to have done nothing; one whose stamp was asked for in vain has done
+ * nothing. */
+static int verdict(const struct client *c, const struct client_request *r)
+{
+    int status = last_word(c, r);
+    if (!client_is_write(r))
+        return status;
+    if (r->maybe_applied)
+        return KV_E_TIMEOUT;
+    if (r->partly_applied)
+        return status == KV_E_OVERLOADED || status == KV_E_INVALID ? status : KV_E_TIMEOUT;
+    return status == KV_E_TIMEOUT ? KV_E_UNAVAILABLE : status;
 }
 
 void client_request_fail(struct client *c, uint64_t now_us, struct client_request *r)

@@ -166,14 +166,15 @@ static void answer_request(struct world *w, uint32_t node, const struct message 
     struct fake_node *n = &w->nodes[node];
     const struct msg_request *q = &question->request;
     n->requests++;
-    if (w->seen_count < SEEN_MAX)
-        w->seen[w->seen_count++] =
-            (struct seen){node, q->op, q->flags, q->r, q->w, q->timeout_us, w->now_us, q->row.stamp};
     int say = n->say;
     if (say && n->say_times && --n->say_times == 0)
         n->say = 0;
-    if (q->op == OP_PUT && (say == 0 || n->say_applied))
+    bool applied = q->op == OP_PUT && (say == 0 || n->say_applied);
+    if (applied)
         put_row(w, q);
+    if (w->seen_count < SEEN_MAX)
+        w->seen[w->seen_count++] =
+            (struct seen){node, q->op, q->flags, q->r, q->w, q->timeout_us, w->now_us, q->row.stamp, applied};
     if (say == ANSWER_NOTHING)
         return;
     struct msg_response *r = &answer(w, node, MSG_RESPONSE, question->id)->response;

@@ -38,6 +38,7 @@ struct seen {
     uint32_t timeout_us;
     uint64_t at_us;
     struct stamp stamp;
+    bool applied; /* a put that took effect */
 };
 
 struct fake_node {
