@@ -92,20 +92,18 @@ static void answer(struct coord *c, const struct turn *t, struct request *r, int
 
 /* W is reached, or cannot be any more, or the time is up. When it cannot, the answers that are on their way
  * are awaited all the same: if they are refusals too, nothing was applied, and that is a better word than
- * "timeout". What is known not to have been applied anywhere must not be applied later: it ends here. */
+ * "timeout". It is a true word: nothing is on its way then, so the request ends, and nothing is applied
+ * later.
+ */
 static void judge(struct coord *c, const struct turn *t, struct request *r)
 {
     uint32_t acked = request_acked(r);
     uint32_t possible = acked + position_count(pending(r) & request_counted(r));
     bool hopeless = possible < r->needed && !request_expects(r, t->now.mono_us);
-    if (acked >= r->needed) {
+    if (acked >= r->needed)
         answer(c, t, r, KV_OK);
-    } else if (hopeless || t->now.mono_us >= r->deadline_us) {
-        int status = request_failure(r);
-        answer(c, t, r, status);
-        if (status != KV_E_TIMEOUT)
-            request_end(c, r);
-    }
+    else if (hopeless || t->now.mono_us >= r->deadline_us)
+        answer(c, t, r, request_failure(r));
 }
 
 /* An answered put lives until every home is cared for, nothing more can be done, or its time is up. */

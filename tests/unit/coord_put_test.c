@@ -289,6 +289,27 @@ static void an_answer_to_a_former_attempt_counts(void **state)
     world_destroy(w);
 }
 
+/* ... but says nothing of the hint that only the second attempt carried. */
+static void an_answer_to_a_former_attempt_keeps_no_hint(void **state)
+{
+    (void)state;
+    struct world *w = world_create(3, 3, 0);
+    world_put(w, 0, 2, 5, "value");
+    uint64_t first = world_letter(w, AT(w, 0))->message.id;
+    world_ack(w, AT(w, 0), KV_OK);
+    world_ack(w, AT(w, 1), KV_OK);
+    world_lose(w, AT(w, 2));
+    world_peer(w, AT(w, 2), false);
+    assert_true(letter_hints(world_letter(w, AT(w, 0)), AT(w, 2)));
+    world_ack_id(w, AT(w, 0), first, KV_OK);
+    assert_int_equal(coord_in_flight(w->coord), 1);
+    assert_int_equal(coord_counters(w->coord).hinted, 0);
+    world_ack(w, AT(w, 0), KV_OK);
+    assert_int_equal(coord_in_flight(w->coord), 0);
+    assert_int_equal(coord_counters(w->coord).hinted, 1);
+    world_destroy(w);
+}
+
 static void too_few_left_is_timeout_before_the_deadline(void **state)
 {
     (void)state;
@@ -526,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_lost_home_is_replaced_at_once),
         cmocka_unit_test(a_home_that_is_back_is_sent_the_row_again),
         cmocka_unit_test(an_answer_to_a_former_attempt_counts),
+        cmocka_unit_test(an_answer_to_a_former_attempt_keeps_no_hint),
         cmocka_unit_test(too_few_left_is_timeout_before_the_deadline),
         cmocka_unit_test(without_fallbacks_a_home_carries_the_hint),
         cmocka_unit_test(a_home_without_room_for_hints_still_takes_its_own_row),

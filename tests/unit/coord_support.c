@@ -286,8 +286,17 @@ void world_reply(struct world *w, uint32_t member, int status, const struct row 
     world_reply_id(w, member, id, status, row);
 }
 
-static void replica_write(struct replica *rep, const struct msg_write *m)
+uint64_t world_hlc_of(const struct row *row)
 {
+    return row_is_absent(row) ? 0 : row->stamp.hlc - hlc_base();
+}
+
+static void replica_write(struct world *w, uint32_t member, const struct msg_write *m)
+{
+    struct replica *rep = &w->replicas[member];
+    uint64_t hlc = world_hlc_of(&m->row);
+    assert_true(hlc > 0 && hlc < ACCEPTED_MAX);
+    w->accepted[hlc] |= 1u << member;
     rep->writes++;
     if (row_wins(&m->row, &rep->row)) {
         row_release(&rep->row);
@@ -304,12 +313,21 @@ void world_serve(struct world *w, uint32_t member)
     assert_non_null(l);
     if (l->message.type == MSG_WRITE) {
         if (!rep->refuses)
-            replica_write(rep, &l->message.write);
+            replica_write(w, member, &l->message.write);
         world_ack(w, member, rep->refuses);
     } else {
         rep->reads++;
         world_reply(w, member, rep->refuses, rep->refuses ? NULL : &rep->row);
     }
+}
+
+void world_apply(struct world *w, uint32_t member)
+{
+    struct letter *l = world_letter(w, member);
+    assert_non_null(l);
+    if (l->message.type == MSG_WRITE && !w->replicas[member].refuses)
+        replica_write(w, member, &l->message.write);
+    world_lose(w, member);
 }
 
 void world_serve_all(struct world *w)

@@ -11,6 +11,7 @@
 #define LETTERS_MAX       4096u
 #define ANSWERS_MAX       4096u
 #define BLOBS_MAX         4096u
+#define ACCEPTED_MAX      4096u
 #define MS                UINT64_C(1000)
 
 struct letter {
@@ -51,6 +52,7 @@ struct world {
     struct blob *blobs[BLOBS_MAX];                  /* payloads made, one reference kept of each */
     uint32_t blob_count;
     uint64_t next_id;
+    uint32_t accepted[ACCEPTED_MAX]; /* by the hlc a row was made with: the members that took it, bit by id */
 };
 
 #define AT(w, position) ((w)->list[position])
@@ -100,8 +102,13 @@ void world_lose(struct world *w, uint32_t member);
 
 /* The member's replica answers its oldest letter. */
 void world_serve(struct world *w, uint32_t member);
+/* It does what it was sent, but its answer is lost. */
+void world_apply(struct world *w, uint32_t member);
 /* All do, until there is no letter left for a member that can be reached. */
 void world_serve_all(struct world *w);
+
+/* The hlc that a row was made with, as world_row was told it. */
+uint64_t world_hlc_of(const struct row *row);
 
 /* What the client was told last; fails the test when nothing was. */
 const struct msg_response *world_answer(const struct world *w);
