@@ -251,6 +251,21 @@ static void test_datagram_limits(void **state)
     assert_int_equal(wire_decode_datagram(buf_bytes(&b), &arena, &out), KV_E_TOO_LARGE);
     assert_int_equal(arena.used_bytes, 0);
 
+    /* Exactly the largest, one above it, and the smallest. */
+    m.probe.count = 338; /* of 4 bytes each, and 4 for the fields before them */
+    frame_build(&m, &b);
+    assert_int_equal(b.len, DATAGRAM_MAX_BYTES);
+    assert_int_equal(wire_decode_datagram(buf_bytes(&b), &arena, &out), KV_OK);
+    gossip[0].member = 128;
+    frame_build(&m, &b);
+    assert_int_equal(b.len, DATAGRAM_MAX_BYTES + 1);
+    assert_int_equal(wire_decode_datagram(buf_bytes(&b), &arena, &out), KV_E_TOO_LARGE);
+    struct message bare = head(MSG_RING_GET);
+    frame_build(&bare, &b);
+    assert_int_equal(b.len, WIRE_HEADER_BYTES);
+    assert_int_equal(wire_decode_datagram(buf_bytes(&b), &arena, &out), KV_OK);
+
+    arena_reset(&arena);
     /* Values do not come by datagram. */
     struct message ring = head(MSG_RING);
     ring.ring.value = blob_copy(bytes_str("ring"));

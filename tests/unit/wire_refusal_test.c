@@ -132,6 +132,7 @@ static const struct refusal refusals[] = {
     {"an unknown write flag", MSG_WRITE, KEY ROW2 "2004", 2, KV_E_MALFORMED},
     {"7 hints", MSG_WRITE, KEY ROW2 "2a0701020304050607", 2, KV_OK},
     {"8 hints", MSG_WRITE, KEY ROW2 "2a080102030405060708", 2, KV_E_MALFORMED},
+    {"8 hints of a delete", MSG_WRITE, KEY "1216 0801 1001" STAMP "2a080102030405060708", 0, KV_E_MALFORMED},
     {"a field of another kind", MSG_WRITE, "0801" ROW2, 2, KV_E_MALFORMED},
     {"a field that runs over the end", MSG_WRITE, "0a7f6b", 0, KV_E_MALFORMED},
     {"an endless varint", MSG_WRITE_ACK, "10ffffffffffffffffffffff01", 0, KV_E_MALFORMED},
@@ -258,6 +259,30 @@ static void test_text_and_key_limits(void **state)
         }
 }
 
+/* As above, one message deeper: a host in an address, the name of a counter. */
+static void test_nested_text_limits(void **state)
+{
+    (void)state;
+    static const char text[HOST_MAX_BYTES + 2] =
+        "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh";
+    assert_int_equal(strlen(text), HOST_MAX_BYTES + 1);
+    for (uint8_t over = 0; over < 2; over++) {
+        uint8_t len = (uint8_t)(HOST_MAX_BYTES + over);
+        int error = over ? KV_E_MALFORMED : KV_OK;
+        buf_clear(&body);
+        varint(7 << 3 | 2); /* HELLO's address, and its port behind the host */
+        varint(len + 4u);
+        field_bytes(1, text, len);
+        field_varint(2, 80);
+        assert_int_equal(decode(MSG_HELLO, 0), error);
+        buf_clear(&body);
+        varint(15 << 3 | 2);
+        varint(len + 2u);
+        field_bytes(1, text, len);
+        assert_int_equal(decode(MSG_STATS, 0), error);
+    }
+}
+
 /* ---- lists: counted before anything is allocated for them */
 
 struct list_limit {
@@ -361,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_fields, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text_and_key_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nested_text_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood_of_items, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood_of_hints, setup, teardown),
