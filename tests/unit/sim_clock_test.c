@@ -101,6 +101,7 @@ static void restarts_never_go_back(void **state)
                 sim_run(s, prng_below(sim_prng(s), SECOND_US)); /* so that floors are raised at other times */
             }
             expect(s, sim_run_until(s, is_settled, NULL, 5 * SECOND_US));
+            c = sim_client(s); /* the old one still has wall clocks in mind that are no more */
             for (uint32_t i = 1; i <= 5; i++) {
                 uint32_t fresh = sim_client(s); /* knows only what this node tells it */
                 char value[16];
