@@ -154,8 +154,7 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
     bool founding = form_active(n);
     const struct member *self = find_self(n, next);
     if (n->self && !self) {
-        node_exit(n, KV_E_NOT_MEMBER, "%s is no member of ring %llu any more", n->name,
-                  (unsigned long long)next->value.epoch);
+        node_exit(n, KV_E_NOT_MEMBER, "this node is no member of the newest ring any more");
         ring_destroy(next);
         blob_unref(value);
         return;
@@ -168,7 +167,7 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
     if (old)
         ring_destroy(old);
     if (rc != KV_OK) {
-        node_exit(n, rc, "no memory for ring %llu", (unsigned long long)next->value.epoch);
+        node_exit(n, rc, "no memory for the newest ring");
         return;
     }
     log_place(n);
@@ -220,7 +219,7 @@ void adopt_start(struct node *n)
         return;
     int rc = tell_all(n, NULL);
     if (rc != KV_OK)
-        node_exit(n, rc, "no memory for ring %llu", (unsigned long long)adopt_epoch(n));
+        node_exit(n, rc, "no memory for the ring");
     else
         log_place(n);
 }

@@ -106,7 +106,7 @@ static struct verdict judge_member(struct node *n, const struct message *m, uint
     const struct msg_hello *h = &m->hello;
     if (m->cluster != n->cluster_hash || strcmp(h->cluster, n->cluster) != 0) {
         const char *what =
-            strcmp(h->cluster, n->cluster) ? "another cluster" : "another number of partitions";
+            strcmp(h->cluster, n->cluster) != 0 ? "another cluster" : "another number of partitions";
         return (struct verdict){KV_E_WRONG_CLUSTER,
                                 arena_printf(&n->out->arena,
                                              "this is cluster %s of %u partitions; %s of %s has %s",
@@ -146,7 +146,7 @@ static struct verdict judge(struct node *n, const struct message *m, uint32_t *m
     *member = 0;
     if (h->role == ROLE_CLIENT) {
         if ((m->cluster && m->cluster != n->cluster_hash) ||
-            (h->cluster[0] && strcmp(h->cluster, n->cluster)))
+            (h->cluster[0] && strcmp(h->cluster, n->cluster) != 0))
             return (struct verdict){KV_E_WRONG_CLUSTER,
                                     arena_printf(&n->out->arena, "this is cluster %s", n->cluster)};
         if (n->stopping)

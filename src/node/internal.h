@@ -294,7 +294,8 @@ struct node {
 };
 
 int parts_create(struct node *n); /* once n->self is known */
-void node_exit(struct node *n, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Ends this life; `text` is static or in the outbox's arena. */
+void node_exit(struct node *n, int status, const char *text);
 bool log_may(struct node *n, struct log_limit *limit);
 
 #endif

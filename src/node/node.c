@@ -4,7 +4,6 @@
  * Invariant: after a step no effect is a message to this node itself. */
 #include "node/internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -137,16 +136,11 @@ bool log_may(struct node *n, struct log_limit *limit)
     return true;
 }
 
-void node_exit(struct node *n, int status, const char *format, ...)
+void node_exit(struct node *n, int status, const char *text)
 {
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     struct effect *e = outbox_add(n->out, EF_EXIT);
     e->exit.status = status;
-    e->exit.text = arena_printf(&n->out->arena, "%s", text);
+    e->exit.text = text;
     n->exited = true;
 }
 
@@ -514,13 +508,13 @@ uint64_t node_deadline_us(const struct node *n)
 
 void node_check(const struct node *n)
 {
+    if (n->exited)
+        return;
     KV_ASSERT(!n->self || n->ring);
     KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints));
     KV_ASSERT(!n->ring || n->adopt.value);
     KV_ASSERT(!n->adopt.next || n->adopt.next->value.epoch > adopt_epoch(n));
     KV_ASSERT(!n->started || hlc_said(n) <= n->clock.floor);
-    if (n->exited)
-        return;
     peers_check(n);
     replica_check(n);
     if (n->swim)

@@ -249,8 +249,9 @@ static void refused(struct node *n, struct peer *p, const struct message *m)
     }
     if (r->status == KV_E_DUPLICATE_ID && m->cluster == n->cluster_hash) {
         node_exit(n, KV_E_DUPLICATE_ID,
-                  "another live process is %s: %s says so; this one, which came later, leaves", n->name,
-                  peers_name(n, p->id));
+                  arena_printf(&n->out->arena,
+                               "another live process is %s: %s says so; this one, which came later, leaves",
+                               n->name, peers_name(n, p->id)));
         return;
     }
     leave_alone(n, p, r->status == KV_E_AGAIN ? AGAIN_RETRY_US : REFUSED_RETRY_US);

@@ -136,7 +136,7 @@ static struct sim_call *new_request(uint32_t client, uint32_t node, enum op op, 
     KV_ASSERT(buf_append(&call->key, bytes_str(key)) == KV_OK);
     call->request.type = MSG_REQUEST;
     struct msg_request *q = &call->request.request;
-    q->op = op;
+    q->op = (uint8_t)op;
     q->key = buf_bytes(&call->key);
     q->flags = (uint8_t)((call->options.strict ? REQ_STRICT : 0) | (call->options.local ? REQ_LOCAL : 0));
     q->r = call->options.r;

@@ -11,11 +11,12 @@
 struct place {
     uint32_t member; /* of a note; 0: a row */
     uint64_t token;
-    struct bytes key; /* owned by the record */
+    struct bytes key; /* the record's own, in `held` */
 };
 
 struct record {
     struct place at;
+    uint8_t *held;
     struct row row;     /* a row's */
     struct stamp stamp; /* a note's */
     uint64_t bytes;     /* a note's */
@@ -100,23 +101,24 @@ static struct record *find_or_add(struct table *t, uint32_t member, struct bytes
         return r;
     if (t->count == t->cap) {
         t->cap = t->cap ? 2 * t->cap : 64;
-        t->records = must(realloc(t->records, t->cap * sizeof *t->records));
+        t->records = realloc(t->records, t->cap * sizeof *t->records);
+        KV_ASSERT(t->records);
     }
     struct place at = place_of(member, key);
     size_t i = lower_bound(t, &at);
     memmove(&t->records[i + 1], &t->records[i], (t->count - i) * sizeof *t->records);
     t->count++;
-    void *copy = must(malloc(key.len));
-    memcpy(copy, key.data, key.len);
-    at.key = bytes_of(copy, key.len);
-    t->records[i] = (struct record){.at = at};
+    uint8_t *held = must(malloc(key.len));
+    memcpy(held, key.data, key.len);
+    at.key = bytes_of(held, key.len);
+    t->records[i] = (struct record){.at = at, .held = held};
     return &t->records[i];
 }
 
 static void drop(struct table *t, struct record *r)
 {
     row_release(&r->row);
-    free((void *)(uintptr_t)r->at.key.data);
+    free(r->held);
     size_t i = (size_t)(r - t->records);
     memmove(r, r + 1, (t->count - i - 1) * sizeof *r);
     t->count--;
@@ -141,7 +143,6 @@ struct sim_store *sim_store_create(uint64_t store_id)
 
 static void job_free(struct sim_job *job)
 {
-    list_remove(&job->link);
     if (job->effect.type == EF_STORE_WRITE)
         row_release(&job->effect.write.row);
     buf_deinit(&job->held[0]);
@@ -153,8 +154,8 @@ void sim_store_destroy(struct sim_store *st)
 {
     if (!st)
         return;
-    while (!list_empty(&st->jobs))
-        job_free(container_of(st->jobs.next, struct sim_job, link));
+    for (struct list *first; (first = list_pop_front(&st->jobs));)
+        job_free(container_of(first, struct sim_job, link));
     table_deinit(&st->rows);
     table_deinit(&st->notes);
     for (uint32_t i = 0; i < st->meta_count; i++)
@@ -394,14 +395,15 @@ void sim_job_release(struct sim_job *job, struct event *done)
     if (done->type == EV_STORE_PAGE)
         for (uint32_t i = 0; i < done->page.count; i++)
             blob_unref(done->page.entries[i].row.payload);
+    list_remove(&job->link);
     job_free(job);
 }
 
 void sim_store_crash(struct sim_store *st, struct prng *prng)
 {
     bool logged = true;
-    while (!list_empty(&st->jobs)) {
-        struct sim_job *job = container_of(st->jobs.next, struct sim_job, link);
+    for (struct list *first; (first = list_pop_front(&st->jobs));) {
+        struct sim_job *job = container_of(first, struct sim_job, link);
         if (sim_job_is_write(job)) {
             logged = logged && prng_below(prng, 2) == 0;
             if (logged)
