@@ -5,6 +5,7 @@
 #include "model/limits.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* The stored row's hlc; 0 when absent. Checks that both tiers and the stamp-only read agree. */
 static uint64_t stored_hlc(struct store *s, struct bytes key)
@@ -12,10 +13,14 @@ static uint64_t stored_hlc(struct store *s, struct bytes key)
     struct row whole, stamp, cached;
     assert_int_equal(store_read(s, key, STORE_ANY, false, &whole), KV_OK);
     assert_int_equal(store_read(s, key, STORE_ANY, true, &stamp), KV_OK);
-    assert_int_equal(store_read(s, key, STORE_CACHED, false, &cached), KV_OK);
     assert_null(stamp.payload);
     assert_int_equal(stamp_cmp(whole.stamp, stamp.stamp), 0);
-    assert_int_equal(stamp_cmp(whole.stamp, cached.stamp), 0);
+    /* A compaction may just have moved the row to a block that nobody has read yet. */
+    int status = store_read(s, key, STORE_CACHED, false, &cached);
+    if (status == KV_OK)
+        assert_int_equal(stamp_cmp(whole.stamp, cached.stamp), 0);
+    else
+        assert_int_equal(status, KV_E_AGAIN);
     uint64_t hlc = whole.stamp.hlc;
     row_release(&whole);
     row_release(&cached);
@@ -223,16 +228,30 @@ static void a_batch_is_written_whole_or_not_at_all(void **state)
     store_close(s);
 }
 
-/* A thousand operands on one key: with the engine's defaults each get would fold them all again. */
+static double read_seconds(struct store *s, struct bytes key)
+{
+    enum { READS = 50 };
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < READS; i++)
+        assert_true(stored_hlc(s, key) != 0);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+}
+
+/* Many operands on one key: with the engine's defaults each get would fold them all again, and take some
+ * hundred times as long as here. */
 static void a_hot_key_stays_readable(void **state)
 {
-    enum { WRITES = 1000 };
+    enum { WRITES = 20000, SLOWER_MAX = 50 };
     struct store *s = open_ok(*state);
-    struct bytes key = bytes_str("hot");
+    struct bytes key = bytes_str("hot"), other = bytes_str("other");
+    assert_int_equal(put(s, other, row_text(1, "v"), false), KV_OK);
     for (uint64_t i = 1; i <= WRITES; i++)
         assert_int_equal(put(s, key, row_of(i, &i, sizeof i), false), KV_OK);
     uint64_t last = WRITES;
     assert_value(s, key, &last, sizeof last);
+    assert_true(read_seconds(s, key) < SLOWER_MAX * read_seconds(s, other));
     store_close(s);
     s = open_ok(*state);
     assert_value(s, key, &last, sizeof last);
@@ -240,7 +259,7 @@ static void a_hot_key_stays_readable(void **state)
     assert_value(s, key, &last, sizeof last);
     uint64_t rows;
     assert_int_equal(store_count(s, true, &rows), KV_OK);
-    assert_true(rows == 1);
+    assert_true(rows == 2);
     store_close(s);
 }
 

@@ -94,9 +94,9 @@ static void a_page_is_bounded_by_rows_read(void **state)
     store_close(s);
 }
 
-static void a_page_is_bounded_by_bytes(void **state)
+static void a_page_is_bounded_by_bytes_of_keys(void **state)
 {
-    enum { LONG_KEYS = 200, LARGE = 8, LARGE_BYTES = 4 << 20 };
+    enum { LONG_KEYS = 200 };
     struct store *s = open_ok(*state);
     uint8_t key[KEY_MAX_BYTES] = {0};
     for (uint32_t i = 0; i < LONG_KEYS; i++) {
@@ -108,16 +108,24 @@ static void a_page_is_bounded_by_bytes(void **state)
     assert_int_equal(scan.found, LONG_KEYS);
     assert_int_equal(scan.pages, LONG_KEYS * KEY_MAX_BYTES / SCAN_PAGE_MAX_BYTES + 1);
 
+    store_close(s);
+}
+
+/* Only headers are returned, but the engine reads whole rows. */
+static void a_page_is_bounded_by_bytes_read(void **state)
+{
+    enum { LARGE = 8, LARGE_BYTES = 4 << 20 };
+    struct store *s = open_ok(*state);
     uint8_t *value = calloc(1, LARGE_BYTES);
     for (uint32_t i = 0; i < LARGE; i++) {
         char text[KEY_TEXT_BYTES];
         assert_int_equal(put(s, key_number(i, text), row_of(1, value, LARGE_BYTES), false), KV_OK);
     }
     free(value);
-    scan = (struct scan){.store = s, .prefix = bytes_str("key"), .limit = SCAN_PAGE_MAX};
+    struct scan scan = {.store = s, .limit = SCAN_PAGE_MAX};
     scan_all(&scan);
     assert_int_equal(scan.found, LARGE);
-    assert_true(scan.pages >= LARGE / 2);
+    assert_in_range(scan.pages, LARGE / 2, LARGE / 2 + 1);
     store_close(s);
 }
 
@@ -179,8 +187,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
-        CASE(pages_are_all_rows_once),    CASE(a_page_is_bounded_by_rows_read),
-        CASE(a_page_is_bounded_by_bytes), CASE(a_page_begins_behind_its_cursor),
+        CASE(pages_are_all_rows_once),
+        CASE(a_page_is_bounded_by_rows_read),
+        CASE(a_page_is_bounded_by_bytes_of_keys),
+        CASE(a_page_is_bounded_by_bytes_read),
+        CASE(a_page_begins_behind_its_cursor),
         CASE(a_small_arena_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
