@@ -11,10 +11,7 @@
 static void check_numbers(const struct msg_response *a, int status, uint8_t asked, uint8_t acked,
                           uint8_t needed, uint8_t hinted)
 {
-    assert_int_equal(a->status, status);
-    assert_int_equal(a->asked, asked);
-    assert_int_equal(a->acked, acked);
-    assert_int_equal(a->needed, needed);
+    answer_is(a, status, asked, acked, needed);
     assert_int_equal(a->hinted, hinted);
 }
 

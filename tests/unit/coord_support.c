@@ -359,3 +359,25 @@ bool letter_hints(const struct letter *l, uint32_t member)
     }
     return false;
 }
+
+void answer_is(const struct msg_response *a, int status, uint8_t asked, uint8_t acked, uint8_t needed)
+{
+    assert_int_equal(a->status, status);
+    assert_int_equal(a->asked, asked);
+    assert_int_equal(a->acked, acked);
+    assert_int_equal(a->needed, needed);
+}
+
+void answer_holds(const struct msg_response *a, const char *text)
+{
+    assert_int_equal(a->status, KV_OK);
+    assert_int_equal(blob_bytes(a->row.payload).len, strlen(text));
+    assert_memory_equal(a->row.payload->data, text, strlen(text));
+}
+
+void world_holds(struct world *w, uint32_t position, uint64_t hlc, const char *text)
+{
+    struct row row = world_row(w, hlc, text);
+    row_release(&w->replicas[AT(w, position)].row);
+    w->replicas[AT(w, position)].row = row;
+}

@@ -113,6 +113,13 @@ uint64_t world_hlc_of(const struct row *row);
 /* What the client was told last; fails the test when nothing was. */
 const struct msg_response *world_answer(const struct world *w);
 
+/* What a get was told: status and numbers; that it is this value. */
+void answer_is(const struct msg_response *a, int status, uint8_t asked, uint8_t acked, uint8_t needed);
+void answer_holds(const struct msg_response *a, const char *text);
+
+/* The replica at this position holds a row, and nothing else. */
+void world_holds(struct world *w, uint32_t position, uint64_t hlc, const char *text);
+
 /* Whether a letter carries a hint for `member`. */
 bool letter_hints(const struct letter *l, uint32_t member);
 
