@@ -1,21 +1,24 @@
-/* Membership: who is alive. SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar, Phillips, Currey 2017):
- * random round-robin probes, indirect probes, suspicion with refutation, piggy-backed dissemination, local
- * health, dynamic suspicion time-outs, and a periodic push-pull of the whole table over TCP. The dead go on
- * being probed, slowly, so that islands heal by themselves.
+/* Membership: who is alive. SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar, Phillips, Currey
+ * 2017): random round-robin probes, indirect probes, suspicion with refutation, piggy-backed
+ * dissemination, local health, dynamic suspicion time-outs, and a periodic push-pull of the whole table
+ * over TCP. The dead go on being probed, slowly, so that islands heal by themselves.
  *
  * It decides nothing about data: being dead (cannot be reached) and being out of the ring are different
  * things. Who the members are is told by the ring (swim_add, swim_remove); gossip about ids that are not
  * members is ignored.
  *
  * Pure: time and randomness are given. Outputs are EF_DATAGRAM (probes), EF_SEND of SYNC to a peer, and
- * changes to be fetched with swim_next_change. Cluster, and that a sender is who it says, are checked by the
- * caller. */
+ * changes to be fetched with swim_next_change. Cluster, and that a sender is who it says, are checked by
+ * the caller. */
 #ifndef SWIM_SWIM_H
 #define SWIM_SWIM_H
 
 #include "model/outbox.h"
 
-/* The trade-off of each is the paper's: shorter is faster to detect and costs more packets and more false
+/* To be stepped with swim_tick at swim_deadline_us. When a call comes much later than that, this process
+ * did not run meanwhile (SIGSTOP, a machine asleep): then it blames nobody but itself, see swim.c.
+ *
+ * The trade-off of each is the paper's: shorter is faster to detect and costs more packets and more false
  * alarms. */
 struct swim_config {
     uint32_t self;
@@ -39,17 +42,18 @@ struct swim_config swim_config_default(void);
 
 struct swim;
 
+/* KV_E_INVALID: no id, generation 0, a time-out not below the interval, ...; KV_E_NO_MEMORY. */
 int swim_create(const struct swim_config *config, struct swim **out);
 void swim_destroy(struct swim *s);
 
-/* Tells of a member of the ring (not self). A new one starts as suspect-free but unproven: dead until first
- * heard of with `alive` false, alive with true (a founder that is just starting is unproven). Again with
- * another address: moves it unless gossip already told of a newer one. KV_E_NO_MEMORY. */
+/* Tells of a member of the ring (not self). A new one starts as suspect-free but unproven: dead until
+ * first heard of with `alive` false, alive with true (a founder that is just starting is unproven). Again
+ * with another address: moves it unless gossip already told of a newer one. KV_E_NO_MEMORY. */
 int swim_add(struct swim *s, struct now now, uint32_t member, const struct addr *addr, bool alive);
 void swim_remove(struct swim *s, uint32_t member);
 
-/* PING, PING_REQ, ACK, NACK. `from` is where the datagram came from. Unknown senders are ignored and counted.
- */
+/* PING, PING_REQ, ACK, NACK. `from` is where the datagram came from. Unknown senders are ignored and
+ * counted. */
 void swim_datagram(struct swim *s, struct now now, const struct addr *from, const struct message *m,
                    struct outbox *out);
 
@@ -57,12 +61,14 @@ void swim_datagram(struct swim *s, struct now now, const struct addr *from, cons
 void swim_sync(struct swim *s, struct now now, struct endpoint from, const struct message *m,
                struct outbox *out);
 
-/* A member said HELLO over TCP, or answered ours: first-hand proof that this generation of it is alive. */
+/* A member said HELLO over TCP, or answered ours: first-hand proof that this generation of it is alive. A new
+ * generation is alive at once. One that we called dead is told so at once and refutes it: only its own higher
+ * incarnation convinces everybody else too. An older generation is ignored and counted. */
 void swim_heard(struct swim *s, struct now now, uint32_t member, uint64_t generation,
                 const struct addr *addr);
 
-/* Tells the others that we leave (graceful stop): broadcasts `left`, at once, to as many as `out` has room
- * for. */
+/* Tells the others that we leave (graceful stop): broadcasts `left`, at once, to as many as `out` has
+ * room for. */
 void swim_leave(struct swim *s, struct now now, struct outbox *out);
 
 void swim_tick(struct swim *s, struct now now, struct outbox *out);
@@ -79,8 +85,8 @@ struct swim_view {
 /* KV_E_NOT_FOUND for a stranger. Self is alive. */
 int swim_lookup(const struct swim *s, uint32_t member, struct swim_view *out);
 
-/* Changes of state or address since the last call, oldest first. False: none left. Bounded: a member has at
- * most one pending change, the latest. */
+/* Changes of state, generation or address since the last call, oldest first. False: none left. Bounded: a
+ * member has at most one pending change, the latest. */
 struct swim_change {
     uint32_t member;
     enum member_state before;

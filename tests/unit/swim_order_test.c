@@ -77,8 +77,8 @@ static void test_hurry(void **state)
     assert_consistent();
 }
 
-/* Inserting, removing, hurrying and picking at random: the structure holds, and nobody waits longer than its
- * turn, which the urgent ones can only put off. */
+/* Inserting, removing, hurrying and picking at random: the structure holds, and nobody waits longer than
+ * its turn, which the urgent ones can only put off. */
 static void test_random_use(void **state)
 {
     (void)state;
