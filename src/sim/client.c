@@ -23,9 +23,8 @@ static void call_free(struct sim_call *call)
 
 void clients_deinit(struct sim *s)
 {
-    struct list *first;
-    while ((first = list_pop_front(&s->calls)))
-        call_free(container_of(first, struct sim_call, link));
+    list_each_safe (it, &s->calls)
+        call_free(container_of(it, struct sim_call, link));
 }
 
 static void finish(struct sim *s, struct sim_call *call, int status)

@@ -36,20 +36,13 @@ void net_init(struct sim *s)
     list_init(&s->net.conns);
 }
 
-static struct packet *pop_held(struct end *e)
-{
-    struct list *first = list_pop_front(&e->held);
-    return first ? container_of(first, struct packet, held) : NULL;
-}
-
 void net_deinit(struct sim *s)
 {
-    struct list *first;
-    while ((first = list_pop_front(&s->net.conns))) {
-        struct sim_conn *c = container_of(first, struct sim_conn, link);
+    list_each_safe (it, &s->net.conns) {
+        struct sim_conn *c = container_of(it, struct sim_conn, link);
         for (int i = 0; i < 2; i++)
-            for (struct packet *p; (p = pop_held(&c->ends[i]));)
-                free(p);
+            list_each_safe (packet, &c->ends[i].held)
+                free(container_of(packet, struct packet, held));
         free(c);
     }
 }
@@ -185,8 +178,9 @@ static void fire_look(struct sim *s, struct sim_timer *t)
             look_again(s, c, to);
         return;
     }
-    for (struct packet *p; (p = pop_held(e));)
-        arrive(s, p);
+    list_each_safe (it, &e->held)
+        arrive(s, container_of(it, struct packet, held));
+    list_init(&e->held);
 }
 
 static void look_again(struct sim *s, struct sim_conn *c, int to)

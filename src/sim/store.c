@@ -99,11 +99,12 @@ static struct record *find_or_add(struct table *t, uint32_t member, struct bytes
     struct record *r = find(t, member, key);
     if (r)
         return r;
+    KV_ASSERT(key.len);
     if (t->count == t->cap) {
         t->cap = t->cap ? 2 * t->cap : 64;
         t->records = realloc(t->records, t->cap * sizeof *t->records);
-        KV_ASSERT(t->records);
     }
+    KV_ASSERT(t->records);
     struct place at = place_of(member, key);
     size_t i = lower_bound(t, &at);
     memmove(&t->records[i + 1], &t->records[i], (t->count - i) * sizeof *t->records);
@@ -154,8 +155,8 @@ void sim_store_destroy(struct sim_store *st)
 {
     if (!st)
         return;
-    for (struct list *first; (first = list_pop_front(&st->jobs));)
-        job_free(container_of(first, struct sim_job, link));
+    list_each_safe (it, &st->jobs)
+        job_free(container_of(it, struct sim_job, link));
     table_deinit(&st->rows);
     table_deinit(&st->notes);
     for (uint32_t i = 0; i < st->meta_count; i++)
@@ -402,8 +403,8 @@ void sim_job_release(struct sim_job *job, struct event *done)
 void sim_store_crash(struct sim_store *st, struct prng *prng)
 {
     bool logged = true;
-    for (struct list *first; (first = list_pop_front(&st->jobs));) {
-        struct sim_job *job = container_of(first, struct sim_job, link);
+    list_each_safe (it, &st->jobs) {
+        struct sim_job *job = container_of(it, struct sim_job, link);
         if (sim_job_is_write(job)) {
             logged = logged && prng_below(prng, 2) == 0;
             if (logged)
@@ -411,4 +412,5 @@ void sim_store_crash(struct sim_store *st, struct prng *prng)
         }
         job_free(job);
     }
+    list_init(&st->jobs);
 }
