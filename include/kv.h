@@ -103,21 +103,21 @@ struct uv_loop_s; /* uv_loop_t of <uv.h> */
 
 /* All zero is a good default. */
 struct kv_options {
-    const char *nodes; /* "HOST:PORT,..."; one live one is enough; NULL: KV_NODES_DEFAULT */
-    const char
-        *cluster;    /* the cluster's name; another one's nodes are refused. NULL: the first node's word */
-    const char *via; /* this node only, "HOST:PORT" or name; a name is looked up in the ring. NULL: any */
-    uint8_t r;       /* replicas that must answer a get; 0: a majority */
-    uint8_t w;       /* replicas that must have a put on disk; 0: a majority */
-    bool strict;     /* only homes count, and a put takes two rounds */
-    uint32_t timeout_ms;                      /* of a request; 0: 2 s, and 1 s more per MiB of value */
+    const char *nodes;   /* "HOST:PORT,..."; one live one is enough; NULL: KV_NODES_DEFAULT */
+    const char *cluster; /* its name: others' nodes are refused. NULL: the first node's word */
+    const char *via;     /* this node only, "HOST:PORT" or name; a name is looked up in the ring. NULL: any */
+    uint8_t r;           /* replicas that must answer a get; 0: a majority */
+    uint8_t w;           /* replicas that must have a put on disk; 0: a majority */
+    bool strict;         /* only homes count, and a put takes two rounds */
+    uint32_t timeout_ms; /* of a request; 0: 2 s, and 1 s more per MiB of value */
     uint32_t connect_timeout_ms;              /* of one connection; 0: 1 s */
     void (*log)(const char *line, void *arg); /* told what goes wrong with nodes; NULL: nobody is */
     void *log_arg;
 };
 
 /* Never blocks and connects to nothing yet: that is done when the first request comes. The loop must outlive
- * the handle. KV_E_INVALID: an address that is none, or names no node; KV_E_NO_MEMORY. */
+ * the handle. SIGPIPE is set to be ignored if nobody handles it: a node that goes away must not end the
+ * program. KV_E_INVALID: an address that is none, or names no node; KV_E_NO_MEMORY. */
 int kv_open(struct uv_loop_s *loop, const struct kv_options *options, struct kv **out);
 
 /* Requests not answered yet end (KV_E_CLOSED, or KV_E_TIMEOUT for a write that was sent); then `done` (may be

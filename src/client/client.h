@@ -24,9 +24,9 @@
 /* A try that is not answered for this long is hedged: the peer's usual time (mean + 4 deviations, as RFC 6298
  * has it) between these bounds, and more for a large value. Low enough that a stopped node costs a request no
  * 500 ms, high enough that a slow sync does not double the load. */
-#define CLIENT_HEDGE_MIN_US     UINT64_C(50000)
+#define CLIENT_HEDGE_MIN_US     UINT64_C(20000)
 #define CLIENT_HEDGE_MAX_US     UINT64_C(150000)
-#define CLIENT_HEDGE_FIRST_US   UINT64_C(100000) /* for a peer not measured yet */
+#define CLIENT_HEDGE_FIRST_US   UINT64_C(60000) /* for a peer not measured yet */
 #define CLIENT_HEDGE_PER_MIB_US UINT64_C(150000)
 /* Hedges against a peer that is alive and merely slow are rationed, else an overloaded cluster gets more load
  * the slower it is: this many at once, and one more for every CLIENT_HEDGE_EARN requests that end. */

@@ -408,9 +408,21 @@ void client_request_fail(struct client *c, uint64_t now_us, struct client_reques
     client_request_finish(c, now_us, r, verdict(c, r));
 }
 
+/* Tries that lost to a hedge took at least this long; without them a slow peer would look as fast as its
+ * quick answers, and be hedged ever more. */
+static void measure_losers(struct client_request *r, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < CLIENT_TRIES_MAX; i++) {
+        const struct try *t = &r->tries[i];
+        if (t->state == TRY_SENT && now_us - t->sent_us > CLIENT_HEDGE_MIN_US)
+            client_peer_measure(t->peer, now_us - t->sent_us);
+    }
+}
+
 void client_request_finish(struct client *c, uint64_t now_us, struct client_request *r, int status)
 {
     KV_ASSERT(r->live);
+    measure_losers(r, now_us);
     end_tries(r);
     list_remove(&r->link);
     heap_remove(&c->request_timers, &r->timer);

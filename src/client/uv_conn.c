@@ -284,8 +284,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (rc) {
         kv_log_line(kv, "node=%s event=bad_frame error=%s", client_peer_label(kv->core, c->peer),
                     kv_error_word(rc));
-        lost(c,
-             rc == KV_E_VERSION ? "it speaks another protocol version" : "it sent bytes that are no message");
+        lost(c, rc == KV_E_VERSION ? "it speaks another protocol, or another version of ours"
+                                   : "it sent bytes that are no message");
     } else if (c->header_have > 0) {
         client_heard(kv->core, kv_now_us(), c->peer);
         kv_effects(kv);

@@ -1,6 +1,7 @@
 /* The public calls, and the turn of the loop: see uv_handle.h. */
 #include "client/uv_handle.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,15 @@ static int open_core(const struct kv_options *options, struct client **out)
     return client_create(options, seed, out);
 }
 
+/* libuv writes without MSG_NOSIGNAL: a node that goes away would end the program. Who handles the signal
+ * himself is left alone. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
 int kv_open(struct uv_loop_s *loop, const struct kv_options *options, struct kv **out)
 {
     const struct kv_options defaults = {0};
@@ -227,6 +237,7 @@ int kv_open(struct uv_loop_s *loop, const struct kv_options *options, struct kv 
         free(kv);
         return rc;
     }
+    ignore_sigpipe();
     arena_init(&kv->arena, WIRE_ARENA_MAX_BYTES);
     list_init(&kv->dirty);
     kv->loop = loop;

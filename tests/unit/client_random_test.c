@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SEEDS       300u
+#define SEEDS       1000u
 #define REQUESTS    400u
 #define LATE_MAX_US (5 * MS)
 #define TIMEOUT_MS  900u
