@@ -6,8 +6,9 @@
  * durable floor is ever said. While a raised floor is on its way to the disk the node's word stands still.
  *
  * A wall clock that is behind the median of its peers' is taken to be the median: otherwise a node whose
- * clock was set back an hour would refuse every stamp its peers' clients bring. One that is ahead is only
- * reported: its stamps are refused elsewhere, and slowing a clock down is the operator's business. */
+ * clock was set back an hour would refuse every stamp its peers' clients bring. One that is far ahead of it
+ * is reported, and taken to be CLOCK_WARN_MS ahead: otherwise the clients that learn the time from this node
+ * mint stamps which all others refuse. So no two nodes' clocks differ by more than a stamp may be ahead. */
 #include "node/internal.h"
 
 #include <stdlib.h>
@@ -25,23 +26,32 @@ static int compare_i64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int64_t own_offset_ms(const struct node *n)
+{
+    return (int64_t)n->hlc.raw_wall_ms - (int64_t)(n->now.mono_us / 1000);
+}
+
 /* Our wall clock against the lower median of what we know of the members', our own included: half of them
  * must be known, so that no single one moves anybody. */
 static void compare_clocks(struct node *n)
 {
     int64_t offsets[MEMBERS_MAX];
     uint32_t count = 0;
-    int64_t own = (int64_t)n->hlc.raw_wall_ms - (int64_t)(n->now.mono_us / 1000);
-    offsets[count++] = own;
+    offsets[count++] = own_offset_ms(n);
     for (uint32_t i = 0; i < n->peers.count && count < MEMBERS_MAX; i++)
         if (n->peers.items[i].offset_known)
             offsets[count++] = n->peers.items[i].wall_offset_ms;
     n->hlc.median_known = count > 1 && count > (n->peers.count + 1) / 2;
-    n->hlc.ahead_ms = 0;
     if (!n->hlc.median_known)
         return;
     qsort(offsets, count, sizeof offsets[0], compare_i64);
-    n->hlc.ahead_ms = own - offsets[(count - 1) / 2];
+    n->hlc.median_ms = offsets[(count - 1) / 2];
+}
+
+/* In every step, because our own wall clock may jump between two looks. */
+static void measure_lead(struct node *n)
+{
+    n->hlc.ahead_ms = n->hlc.median_known ? own_offset_ms(n) - n->hlc.median_ms : 0;
     if (n->hlc.ahead_ms > (int64_t)CLOCK_WARN_MS && log_may(n, &n->hlc.warn))
         outbox_log(n->out, LOG_WARN,
                    "event=clock_ahead ms=%lld text=\"this node's wall clock is ahead of its peers'\"",
@@ -60,8 +70,11 @@ void hlc_begin(struct node *n, struct now now)
     n->hlc.raw_wall_ms = now.wall_ms;
     if (now.mono_us >= n->hlc.looked_us + CLOCK_LOOK_US)
         hlc_look(n);
+    measure_lead(n);
     if (n->hlc.ahead_ms < 0)
         n->now.wall_ms += (uint64_t)-n->hlc.ahead_ms;
+    else if (n->hlc.ahead_ms > (int64_t)CLOCK_WARN_MS)
+        n->now.wall_ms -= (uint64_t)n->hlc.ahead_ms - CLOCK_WARN_MS;
 }
 
 uint64_t hlc_now(const struct node *n)

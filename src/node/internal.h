@@ -226,7 +226,8 @@ struct hlc_state {
     uint64_t due_us;     /* the floor is looked at again */
     bool retrying;       /* ... because the disk was full */
     uint64_t looked_us;
-    int64_t ahead_ms; /* of our peers' median; below 0: behind */
+    int64_t ahead_ms;  /* of the median; below 0: behind */
+    int64_t median_ms; /* of ours and our peers' wall clocks, less the monotonic clock */
     bool median_known;
     uint64_t refused; /* clocks of members and clients that were too far ahead */
     struct log_limit warn;
