@@ -164,11 +164,10 @@ void swim_hear(struct swim *s, const struct gossip *gossip, uint32_t count, uint
     for (uint32_t i = 0; i < count; i++) {
         const struct gossip *g = &gossip[i];
         struct swim_member *m = swim_member_find(s, g->member);
-        if (g->state > MEMBER_LEFT || g->generation == 0)
-            s->counters.ignored++;
-        else if (g->member == s->config.self)
+        bool sound = g->state <= MEMBER_LEFT && g->generation != 0;
+        if (sound && g->member == s->config.self)
             hear_of_self(s, g);
-        else if (m)
+        else if (sound && m)
             hear_of_member(s, m, g, teller, how);
         else
             s->counters.ignored++;

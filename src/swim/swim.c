@@ -21,9 +21,9 @@ struct swim_config swim_config_default(void)
 {
     return (struct swim_config){
         /* Shorter: found out sooner. Longer: fewer packets, and a loop may hang longer unnoticed. */
-        .probe_interval_us = 300 * 1000,
+        .probe_interval_us = UINT64_C(300000),
         /* Many round trips of a local network; what is left of the period is for the indirect probes. */
-        .probe_timeout_us = 120 * 1000,
+        .probe_timeout_us = UINT64_C(120000),
         .indirect_probes = 3,
         /* A minimum of 4 periods (Lifeguard's alpha is 5): 1.2 s at 5 nodes. With 3 a SIGKILL is known 0.3 s
          * sooner, and 30 nodes bury somebody alive once an hour at 25 % loss. */
@@ -32,8 +32,8 @@ struct swim_config swim_config_default(void)
         .suspicion_confirmations = 3, /* Lifeguard's K */
         .retransmit_mult = 4,         /* fewer: some would learn of it by push-pull only */
         .awareness_max = 8,           /* Lifeguard's S: time-outs of 1.1 s at worst */
-        .sync_interval_us = 10 * 1000 * 1000,
-        .dead_probe_interval_us = 1000 * 1000, /* islands of a few nodes heal in seconds */
+        .sync_interval_us = UINT64_C(10000000),
+        .dead_probe_interval_us = UINT64_C(1000000), /* islands of a few nodes heal in seconds */
     };
 }
 
@@ -91,10 +91,10 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* In own time. */
 static uint64_t deadline_us(const struct swim *s)
 {
-    if (!s->started)
-        return 0;
     if (s->left)
         return UINT64_MAX;
+    if (!s->started)
+        return s->now_us;
     uint64_t at = least(s->probe.next_us, s->next_sync_us);
     at = least(at, heap_deadline(&s->suspicions));
     at = least(at, swim_relay_deadline_us(s));
@@ -107,11 +107,12 @@ uint64_t swim_deadline_us(const struct swim *s)
     return at == UINT64_MAX ? at : at + s->stalled_us;
 }
 
-static void start(struct swim *s, uint64_t now_us)
+/* With the first tick, whenever the caller wants that: until then there is no deadline to be late for. */
+static void start(struct swim *s)
 {
     const struct swim_config *c = &s->config;
+    uint64_t now_us = s->now_us;
     s->started = true;
-    s->now_us = now_us;
     /* Nodes started together by a script need not probe together. */
     s->probe.next_us = now_us + prng_below(&s->prng, c->probe_interval_us);
     s->next_sync_us = now_us + prng_below(&s->prng, c->sync_interval_us / SWIM_SYNC_FIRST_DIVISOR + 1);
@@ -121,11 +122,7 @@ static void start(struct swim *s, uint64_t now_us)
 void swim_enter(struct swim *s, struct now now)
 {
     const struct swim_config *c = &s->config;
-    if (!s->started) {
-        start(s, now.mono_us);
-        return;
-    }
-    uint64_t due_us = swim_deadline_us(s);
+    uint64_t due_us = s->started ? swim_deadline_us(s) : UINT64_MAX;
     if (due_us != UINT64_MAX && now.mono_us > due_us + c->probe_timeout_us / 2) {
         uint64_t late_us = now.mono_us - due_us;
         uint64_t grace_us = c->probe_timeout_us;
@@ -149,6 +146,8 @@ void swim_tick(struct swim *s, struct now now, struct outbox *out)
     swim_enter(s, now);
     if (s->left)
         return;
+    if (!s->started)
+        start(s);
     swim_relay_tick(s, out);
     swim_probe_tick(s, out);
     swim_bury(s, out);

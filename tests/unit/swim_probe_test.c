@@ -361,6 +361,22 @@ static void test_stalled(void **state)
     assert_int_equal(state_of(target), MEMBER_DEAD);
 }
 
+/* Before the first tick nothing is due, so nothing is late, whatever it hears meanwhile. */
+static void test_first_tick_may_wait(void **state)
+{
+    (void)state;
+    start(5, true);
+    for (int i = 0; i < 10; i++) {
+        now.mono_us += SECOND_US;
+        answer(MSG_PING, 2, SELF, 1);
+        assert_int_equal(sent(MSG_ACK, NULL), 1);
+    }
+    assert_int_equal(swim_counters(s).awareness, 0);
+    uint64_t began_us = now.mono_us;
+    wait_for(MSG_PING);
+    assert_in_range(now.mono_us, began_us, began_us + swim_config_default().probe_interval_us);
+}
+
 static void test_leaving(void **state)
 {
     (void)state;
@@ -426,6 +442,7 @@ int main(void)
         cmocka_unit_test_teardown(test_datagram_size, teardown),
         cmocka_unit_test_teardown(test_unproven, teardown),
         cmocka_unit_test_teardown(test_stalled, teardown),
+        cmocka_unit_test_teardown(test_first_tick_may_wait, teardown),
         cmocka_unit_test_teardown(test_leaving, teardown),
         cmocka_unit_test_teardown(test_full_outbox, teardown),
         cmocka_unit_test(test_config),
