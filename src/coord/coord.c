@@ -244,7 +244,6 @@ static void request_begin(struct coord *c, const struct turn *t, struct request 
         .op = q->op,
         .flags = q->flags,
         .quorum = q->op == OP_PUT ? q->w : q->r,
-        .nearest = true,
         .client = from,
         .client_id = m->id,
         .arrived_us = t->now.mono_us,
@@ -258,7 +257,7 @@ static void request_begin(struct coord *c, const struct turn *t, struct request 
     request_place(c, r);
 }
 
-/* One get in 64 takes the homes as the list has them: who was slow once is measured again. */
+/* One get in so many measures a home that it would not have asked. */
 #define EXPLORE_EVERY 64
 
 void coord_request(struct coord *c, struct now now, uint64_t hlc, struct endpoint from,
@@ -277,7 +276,7 @@ void coord_request(struct coord *c, struct now now, uint64_t hlc, struct endpoin
     }
     request_begin(c, &t, r, from, m);
     if (r->op != OP_PUT)
-        r->nearest = ++c->gets_begun % EXPLORE_EVERY != 0;
+        r->exploring = ++c->gets_begun % EXPLORE_EVERY == 0;
     trace_unreachable(r, &t);
     if (request_reachable(r) >= r->needed) {
         request_run(c, &t, r);
@@ -300,6 +299,17 @@ static struct request *request_of(const struct coord *c, uint64_t id, uint32_t *
     return r->phase != PHASE_FREE && r->generation == generation ? r : NULL;
 }
 
+static void late_answer(struct coord *c, struct now now, uint32_t member, const struct message *m)
+{
+    uint32_t i = member ? peer_index(c, member) : PEERS_MAX;
+    struct peer *p = i < PEERS_MAX ? &c->peers[i] : NULL;
+    c->counters.late_answers++;
+    if (p && p->probe_id == m->id && m->type == MSG_READ_REPLY) {
+        latency_record(&p->read, now.mono_us - p->probe_us);
+        p->probe_id = 0;
+    }
+}
+
 void coord_answer(struct coord *c, struct now now, uint64_t hlc, uint32_t member, const struct message *m,
                   struct outbox *out)
 {
@@ -309,7 +319,7 @@ void coord_answer(struct coord *c, struct now now, uint64_t hlc, uint32_t member
     uint32_t p = r ? request_position(r, member) : PLAN_NONE;
     bool fits = m->type == MSG_WRITE_ACK || (r && r->op != OP_PUT && m->type == MSG_READ_REPLY);
     if (p == PLAN_NONE || !r->targets[p].asked || !fits) {
-        c->counters.late_answers++;
+        late_answer(c, now, member, m);
         return;
     }
     if (r->op == OP_PUT)

@@ -14,8 +14,9 @@
  * deadline.
  *
  * Get: R replicas are asked, homes first and the nearest first; another is asked when one is slower than its
- * usual p99 (hedge) or fails. When R is a majority or more, the newest row is sent to those of the R that had
- * an older one, and is the answer once N-M+1 members (M: a majority; strict: homes) hold it: so every later
+ * usual p99 (hedge) or fails. One get in 64 asks the farthest home besides, so that who was slow once is
+ * found to have recovered. When R is a majority or more, the newest row is sent to those of the R that had an
+ * older one, and is the answer once N-M+1 members (M: a majority; strict: homes) hold it: so every later
  * majority meets it, whatever R this reader had. If one of them fails, another is tried; when nobody is left,
  * a strict get times out, and a sloppy one is answered. Below a majority nobody waits for the repair. A
  * fallback is only ever sent the row with hints for the homes that have not answered.

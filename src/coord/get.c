@@ -75,7 +75,7 @@ static position_set window(const struct request *r, uint64_t now_us)
 static void distances(const struct coord *c, const struct request *r, uint8_t out[PREFERENCE_MAX])
 {
     memset(out, 0, PREFERENCE_MAX);
-    for (uint32_t p = 0; p < r->homes && r->nearest; p++) {
+    for (uint32_t p = 0; p < r->homes; p++) {
         const struct peer *peer = r->targets[p].peer;
         if (peer->member == c->config.self)
             continue;
@@ -228,6 +228,28 @@ static void ask(struct coord *c, const struct turn *t, struct request *r)
     }
 }
 
+/* The farthest home is asked too, without waiting for it: who was slow once would never be measured again. */
+static void explore(struct coord *c, const struct turn *t, struct request *r)
+{
+    uint8_t distance[PREFERENCE_MAX];
+    position_set idle = readers(r, t->now.mono_us) & positions_below(r->homes);
+    uint32_t farthest = PLAN_NONE;
+    r->exploring = false;
+    distances(c, r, distance);
+    for (uint32_t p = 0; p < r->homes; p++) {
+        if ((idle & position_bit(p)) && (farthest == PLAN_NONE || distance[p] > distance[farthest]))
+            farthest = p;
+    }
+    if (farthest == PLAN_NONE)
+        return;
+    struct target *g = &r->targets[farthest];
+    target_read(c, t, r, farthest, false);
+    if (g->state == TARGET_SENT) {
+        g->peer->probe_id = target_id(r, g);
+        g->peer->probe_us = t->now.mono_us;
+    }
+}
+
 /* R answers, and no row: absence is proven by N - M + 1 homes' word; without it the rest of the N is asked,
  * and then a sloppy answer may come unproven. It comes in time: half of what is left is the most it waits. */
 static void prove_absence(struct coord *c, const struct turn *t, struct request *r)
@@ -291,6 +313,8 @@ void get_run(struct coord *c, const struct turn *t, struct request *r)
 {
     if (r->phase == PHASE_READ) {
         ask(c, t, r);
+        if (r->exploring)
+            explore(c, t, r);
         judge(c, t, r);
     }
     if (r->phase == PHASE_WRITE_BACK)

@@ -51,6 +51,8 @@ struct peer {
     uint32_t member;
     bool reachable;
     struct latency read; /* of its answers to reads: writes wait for the disk and would blur it */
+    /* The latest read sent only to measure it, 0: none: its answer counts even when the request is over. */
+    uint64_t probe_id, probe_us;
 };
 
 enum target_state {
@@ -102,7 +104,7 @@ struct request {
     uint8_t homes, width;
     uint8_t asked_before; /* members asked that a newer ring took off the list */
     bool probing;         /* get: everything was absent so far; the rest of the N is asked */
-    bool nearest;         /* get: prefer the members that answer fastest */
+    bool exploring;       /* get: one more is to be asked, only to measure it */
     uint16_t attempts;
     struct endpoint client;
     uint64_t client_id;
@@ -194,6 +196,9 @@ static inline bool target_silent(const struct target *g, uint64_t now_us, uint64
 {
     return g->state == TARGET_SENT && now_us >= g->sent_us + patience_us;
 }
+
+/* The id of the latest message to it. */
+uint64_t target_id(const struct request *r, const struct target *g);
 
 void target_read(struct coord *c, const struct turn *t, struct request *r, uint32_t position, bool hedge);
 

@@ -27,6 +27,12 @@ bool target_open(const struct request *r, const struct target *g)
            r->attempts < ATTEMPTS_MAX;
 }
 
+uint64_t target_id(const struct request *r, const struct target *g)
+{
+    uint64_t serial = ((uint64_t)r->generation << ATTEMPT_BITS | g->attempt) << SLOT_BITS | r->slot;
+    return id_make(ID_COORD, serial);
+}
+
 static struct message *send(struct coord *c, const struct turn *t, struct request *r, struct target *g,
                             enum message_type type)
 {
@@ -35,8 +41,7 @@ static struct message *send(struct coord *c, const struct turn *t, struct reques
     g->attempt = ++r->attempts;
     g->sent_us = t->now.mono_us;
     g->sent_epoch = c->ring->value.epoch;
-    uint64_t serial = ((uint64_t)r->generation << ATTEMPT_BITS | g->attempt) << SLOT_BITS | r->slot;
-    return outbox_send(t->out, to_peer(g->peer->member), type, id_make(ID_COORD, serial));
+    return outbox_send(t->out, to_peer(g->peer->member), type, target_id(r, g));
 }
 
 /* The key, for as long as the outbox lives: the slot may be another request's before the outbox is empty. */

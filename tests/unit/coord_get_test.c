@@ -204,6 +204,34 @@ static void who_is_silent_is_asked_less(void **state)
     world_destroy(w);
 }
 
+/* One get in 64 asks the farthest home too, and waits for it no more than any other get does. */
+static void who_was_slow_is_measured_again(void **state)
+{
+    (void)state;
+    struct world *w = world_create(3, 3, 0);
+    uint32_t slow = AT(w, 1), asked = 0;
+    world_get(w, 0, 2);
+    world_serve(w, AT(w, 0));
+    world_wait(w, 50000);
+    world_serve(w, slow);
+    assert_int_equal(coord_rtt_us(w->coord, slow), 50000);
+    for (int i = 1; i < 64 * 50; i++) {
+        world_get(w, 0, 2);
+        asked += world_letter(w, slow) != NULL;
+        assert_int_equal(world_letter(w, slow) != NULL, i % 64 == 63);
+        w->now.mono_us += 400;
+        world_serve(w, AT(w, 0));
+        world_serve(w, AT(w, 2));
+        assert_int_equal(w->answer_count, i + 1);
+        if (world_letter(w, slow))
+            world_serve(w, slow);
+    }
+    assert_int_equal(asked, 50);
+    assert_int_equal(coord_counters(w->coord).late_answers, 50);
+    assert_in_range(coord_rtt_us(w->coord, slow), 400, 50000 / 16);
+    world_destroy(w);
+}
+
 static void an_unmeasured_replica_is_hedged_after_the_longest_wait(void **state)
 {
     (void)state;
@@ -380,6 +408,7 @@ int main(void)
         cmocka_unit_test(one_tombstone_is_not_proof),
         cmocka_unit_test(a_slow_replica_is_hedged),
         cmocka_unit_test(who_is_silent_is_asked_less),
+        cmocka_unit_test(who_was_slow_is_measured_again),
         cmocka_unit_test(an_unmeasured_replica_is_hedged_after_the_longest_wait),
         cmocka_unit_test(strict_never_asks_a_fallback),
         cmocka_unit_test(a_failing_replica_is_replaced_at_once),
