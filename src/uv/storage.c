@@ -197,7 +197,8 @@ static void write_other(struct storage *s, struct storage_job *job)
     s->writes.hints_done += job->type == EF_STORE_HINT_DONE;
     if (rc != KV_OK && rc != KV_E_FULL)
         die(job->type == EF_STORE_META ? "meta" : "hint", rc);
-    s->full = rc == KV_E_FULL;
+    if (rc == KV_E_FULL)
+        s->full = true; /* going well proves nothing: these two may use the store's reserve */
     set_written(job, rc, store_sequence(s->store));
 }
 
@@ -235,7 +236,7 @@ static void sync_if_due(struct storage *s, bool now)
     if (rc != KV_OK && rc != KV_E_FULL)
         die("sync", rc);
     s->writes.syncs++;
-    s->unsynced_since_us = 0;
+    s->unsynced_since_us = rc == KV_OK ? 0 : mono_us(); /* a full disk: again after the interval */
 }
 
 static void wait_for_work(struct storage *s)
