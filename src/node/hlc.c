@@ -8,7 +8,10 @@
  * A wall clock that is behind the median of its peers' is taken to be the median: otherwise a node whose
  * clock was set back an hour would refuse every stamp its peers' clients bring. One that is far ahead of it
  * is reported, and taken to be CLOCK_WARN_MS ahead: otherwise the clients that learn the time from this node
- * mint stamps which all others refuse. So no two nodes' clocks differ by more than a stamp may be ahead. */
+ * mint stamps which all others refuse. So no two nodes' clocks differ by more than a stamp may be ahead.
+ *
+ * A life begins without its wall clock, until half of the peers were asked for theirs: one that starts a day
+ * ahead would otherwise carry that day on its floor for ever. */
 #include "node/internal.h"
 
 #include <stdlib.h>
@@ -64,17 +67,24 @@ void hlc_look(struct node *n)
     compare_clocks(n);
 }
 
+/* The wall clock as this node takes it. */
+static void take_wall(struct node *n)
+{
+    measure_lead(n);
+    n->now.wall_ms = n->hlc.raw_wall_ms;
+    if (n->hlc.ahead_ms < 0)
+        n->now.wall_ms += (uint64_t)-n->hlc.ahead_ms;
+    else if (n->hlc.ahead_ms > (int64_t)CLOCK_WARN_MS)
+        n->now.wall_ms -= (uint64_t)n->hlc.ahead_ms - CLOCK_WARN_MS;
+}
+
 void hlc_begin(struct node *n, struct now now)
 {
     n->now = now;
     n->hlc.raw_wall_ms = now.wall_ms;
     if (now.mono_us >= n->hlc.looked_us + CLOCK_LOOK_US)
         hlc_look(n);
-    measure_lead(n);
-    if (n->hlc.ahead_ms < 0)
-        n->now.wall_ms += (uint64_t)-n->hlc.ahead_ms;
-    else if (n->hlc.ahead_ms > (int64_t)CLOCK_WARN_MS)
-        n->now.wall_ms -= (uint64_t)n->hlc.ahead_ms - CLOCK_WARN_MS;
+    take_wall(n);
 }
 
 uint64_t hlc_now(const struct node *n)
@@ -120,8 +130,25 @@ static uint64_t floor_due_us(const struct node *n)
     return n->now.mono_us + (floor_ms > used_ms ? (floor_ms - used_ms) * 1000 : 1000);
 }
 
+/* Whether the wall clock may be used: peers were heard, or there is nobody to be heard. */
+static bool may_begin(struct node *n)
+{
+    if (!n->ring)
+        return false; /* nothing is served yet */
+    if (!n->hlc.wait_until_us)
+        n->hlc.wait_until_us = n->now.mono_us + CLOCK_WAIT_US;
+    n->hlc.due_us = n->hlc.wait_until_us;
+    return n->peers.count == 0 || n->hlc.median_known || n->now.mono_us >= n->hlc.wait_until_us;
+}
+
 void hlc_end(struct node *n)
 {
+    if (!n->hlc.begun) {
+        if (!may_begin(n))
+            return;
+        n->hlc.begun = true;
+        take_wall(n); /* the peers may have been heard in this very step */
+    }
     clock_receive(&n->clock, hlc_said(n));
     if (n->hlc.writing)
         return;

@@ -30,6 +30,7 @@
     UINT64_C(3000000) /* a second process of a member is only believed to be one after this */
 #define META_RETRY_US    UINT64_C(500000)   /* a disk that was full is tried again */
 #define STOP_GRACE_US    UINT64_C(5000000)  /* requests in flight at EV_STOP get this long */
+#define CLOCK_WAIT_US    UINT64_C(2000000)  /* a life waits this long to hear its peers' wall clocks */
 #define CLOCK_LOOK_US    UINT64_C(10000000) /* how often we compare our clock with our peers' */
 #define REPLICA_OPS_MAX  32768u             /* storage operations in flight; a power of two */
 #define NEWCOMERS_MAX    16u                /* strangers with our cluster's name that `status` shows */
@@ -220,7 +221,9 @@ uint64_t front_bytes_in_flight(const struct node *n);
 /* ---- hlc.c ---- */
 
 struct hlc_state {
-    uint64_t raw_wall_ms; /* of this step, before peers are asked */
+    bool begun;             /* the wall clock is in use */
+    uint64_t wait_until_us; /* for peers' clocks, at most; 0: not waiting yet */
+    uint64_t raw_wall_ms;   /* of this step, before peers are asked */
     uint64_t settled_us; /* clients are served from here on; UINT64_MAX: the first floor is not durable yet */
     uint64_t writing;    /* the floor on its way to the disk; 0: none */
     uint64_t due_us;     /* the floor is looked at again */

@@ -51,6 +51,7 @@ static void take_config(struct node *n, const struct node_config *c)
     clock_init(&n->clock, c->hlc_floor);
     map_init(&n->conns.map);
     n->hlc.settled_us = UINT64_MAX;
+    n->hlc.due_us = UINT64_MAX;
     n->adopt.retry_us = UINT64_MAX;
     n->stop_us = UINT64_MAX;
 }
