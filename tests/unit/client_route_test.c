@@ -213,6 +213,43 @@ static void via_of_one_request(void **state)
     world_deinit(&w);
 }
 
+/* A home that loses to its hedges is measured by that, and chosen less. */
+static void home_that_always_loses_is_left_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    uint32_t homes[PREFERENCE_MAX];
+    world_init(&w, 5, 0, NULL);
+    world_warm_all(&w);
+    world_homes(&w, "key", homes);
+    w.nodes[homes[1]].delay_us = 200 * MS;
+    for (uint32_t i = 0; i < 300; i++) {
+        world_get(&w, "key", NULL, NULL);
+        world_drain(&w);
+        world_run(&w, 300 * MS); /* its late answers come: it is not silent */
+    }
+    assert_true(seen_at(&w, homes[1]) < 20);
+    world_deinit(&w);
+}
+
+/* The ring of epoch + 1 with the first `count` members. */
+static void change_ring(struct world *w, uint32_t count)
+{
+    struct buf encoded = {0};
+    w->ring.member_count = count;
+    w->ring.epoch++;
+    assert_int_equal(ring_value_encode(&w->ring, &encoded), KV_OK);
+    blob_unref(w->ring_blob);
+    w->ring_blob = blob_copy(buf_bytes(&encoded));
+    buf_deinit(&encoded);
+}
+
+static void ignore_status(const struct kv_status *status, void *arg)
+{
+    (void)arg;
+    assert_int_equal(status->status, KV_OK);
+}
+
 static void newer_ring_is_fetched_and_used(void **state)
 {
     (void)state;
@@ -220,26 +257,17 @@ static void newer_ring_is_fetched_and_used(void **state)
     struct outcome o;
     uint32_t homes[PREFERENCE_MAX];
     world_init(&w, 6, 0, NULL);
-    w.ring.member_count = 5; /* n6 is not in yet */
-    struct buf encoded = {0};
-    assert_int_equal(ring_value_encode(&w.ring, &encoded), KV_OK);
-    struct blob *all = w.ring_blob;
-    w.ring_blob = blob_copy(buf_bytes(&encoded));
+    change_ring(&w, 5); /* n6 is not in yet */
+    struct blob *older = blob_ref(w.ring_blob);
     world_warm(&w);
     assert_int_equal(w.client->ring_value.member_count, 5);
 
-    w.ring.member_count = 6;
-    w.ring.epoch++;
-    buf_clear(&encoded);
-    assert_int_equal(ring_value_encode(&w.ring, &encoded), KV_OK);
-    blob_unref(w.ring_blob);
-    w.ring_blob = blob_copy(buf_bytes(&encoded));
+    change_ring(&w, 6);
     world_run(&w, 200 * MS);
     world_get(&w, "warm", NULL, &o); /* its answer carries the new epoch */
     world_finish(&w, &o);
     world_run(&w, 10 * MS);
-    assert_int_equal(w.client->ring_value.epoch, FAKE_EPOCH + 1);
-
+    assert_int_equal(w.client->ring_value.epoch, FAKE_EPOCH + 2);
     uint32_t at_six = 0;
     for (uint32_t i = 0; i < 40; i++) {
         char key[16];
@@ -251,8 +279,46 @@ static void newer_ring_is_fetched_and_used(void **state)
         at_six += homes[0] == 6;
     }
     assert_true(at_six > 0);
-    buf_deinit(&encoded);
-    blob_unref(all);
+
+    assert_int_equal(client_ring_adopt(w.client, older), KV_OK); /* never back */
+    assert_int_equal(w.client->ring_value.epoch, FAKE_EPOCH + 2);
+    blob_unref(older);
+
+    change_ring(&w, 5); /* n6 has left: nobody asks it, though it is there */
+    world_run(&w, 200 * MS);
+    world_get(&w, "warm", NULL, &o);
+    world_finish(&w, &o);
+    world_run(&w, 10 * MS);
+    w.nodes[6].others = w.nodes[5].others = 0;
+    for (uint32_t i = 0; i < 60; i++) {
+        world_order(&w, &(struct client_order){.op = CLIENT_STATUS, .callback.status = ignore_status});
+        world_drain(&w);
+    }
+    assert_true(w.nodes[5].others > 5);
+    assert_int_equal(w.nodes[6].others, 0);
+    world_deinit(&w);
+}
+
+/* Its packets vanish, so even dialling it takes a second each time: in the background. */
+static void vanished_node_costs_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 5, 0, NULL);
+    world_warm_all(&w);
+    world_mode(&w, 3, NODE_HOLE);
+    world_break(&w, 3);
+    world_run(&w, MS);
+    for (uint32_t i = 0; i < 3000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%u", i % 100);
+        assert_int_equal(i % 2 ? world_put(&w, key, "v", NULL, NULL) : world_get(&w, key, NULL, NULL), KV_OK);
+        world_run(&w, 2 * MS);
+    }
+    world_drain(&w);
+    assert_true(w.nodes[3].connections > 3);
+    assert_int_equal(w.done_count, 3000);
+    assert_true(w.slowest_us < MS);
     world_deinit(&w);
 }
 
@@ -307,7 +373,9 @@ int main(void)
         cmocka_unit_test(near_homes_get_more),
         cmocka_unit_test(via_is_the_only_one),
         cmocka_unit_test(via_of_one_request),
+        cmocka_unit_test(home_that_always_loses_is_left_alone),
         cmocka_unit_test(newer_ring_is_fetched_and_used),
+        cmocka_unit_test(vanished_node_costs_nothing),
         cmocka_unit_test(stopped_node_is_avoided_until_it_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

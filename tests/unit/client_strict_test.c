@@ -167,6 +167,7 @@ static void flags_and_quorums_travel(void **state)
     world_put(&w, "key", "v", NULL, &o);
     world_finish(&w, &o);
     assert_int_equal(w.seen_count, 2);
+    assert_int_equal(w.seen[0].r, 0); /* a majority, whatever R is */
     assert_int_equal(w.seen[1].r, 1);
     assert_int_equal(w.seen[1].w, 3);
     struct kv_request q = {.flags = KV_SLOPPY | KV_LOCAL, .r = 2};

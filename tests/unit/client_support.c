@@ -211,6 +211,7 @@ static void answer_other(struct world *w, uint32_t node, const struct message *q
 {
     struct fake_node *n = &w->nodes[node];
     struct message *m;
+    n->others += q->type != MSG_HELLO && q->type != MSG_RING_GET;
     switch (q->type) {
     case MSG_HELLO:
         m = answer(w, node, MSG_WELCOME, q->id);

@@ -58,6 +58,7 @@ struct fake_node {
     uint32_t slot;        /* the client's name for it */
     struct list held;     /* what came while it was stopped */
     uint32_t requests;
+    uint32_t others; /* scans, status, stats, faults */
 };
 
 struct world {
