@@ -167,6 +167,8 @@ static void end_turn(struct shell *s)
     bool more = true;
     for (uint32_t rounds = 0; more && rounds < 4 && !s->ended; rounds++)
         more = storage_flush(s->storage);
+    if (s->ended)
+        return; /* the last write was what it waited for: every handle is closing */
     if (s->feed_wanted)
         feed_starved(s);
     struct list *node;
