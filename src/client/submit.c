@@ -52,7 +52,7 @@ static int add_slot(struct client *c)
 {
     if (c->slot_count == c->slot_cap) {
         uint32_t cap = c->slot_cap ? c->slot_cap * 2 : 16;
-        struct client_request **slots = grown(c->slots, cap, sizeof *slots);
+        struct client_request **slots = grown(c->slots, cap, sizeof(struct client_request *));
         c->slots = slots ? slots : c->slots;
         uint64_t *generations = grown(c->generations, cap, sizeof *generations);
         c->generations = generations ? generations : c->generations;
