@@ -149,10 +149,10 @@ build() {
     "$TOP/scripts/deps.sh"
     local log
     log=$(mktemp)
-    if ! make -C "$TOP" -q all >/dev/null 2>&1; then
+    if make -C "$TOP" -n all 2>/dev/null | grep -q "' CC "; then
         say "building (about a minute the first time) ..."
-        make -C "$TOP" -j"$(nproc)" all >"$log" 2>&1 || { tail -n 40 "$log" >&2; rm -f "$log"; die "the build failed"; }
     fi
+    make -C "$TOP" -j"$(nproc)" all >"$log" 2>&1 || { tail -n 40 "$log" >&2; rm -f "$log"; die "the build failed"; }
     rm -f "$log"
     BIN=$TOP/build/release
 }
