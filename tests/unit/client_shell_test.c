@@ -123,7 +123,7 @@ static void serve(struct link *l, const struct message *q)
     static const uint8_t garbage[] =
         "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n and more of the same";
     struct message m = {.id = q->id, .cluster = 5, .hlc = node.hlc};
-    switch (node.manner) {
+    switch ((enum manner)atomic_load(&node.manner)) {
     case GARBAGE: send_bytes(l, garbage, sizeof garbage); return;
     case HUGE_FRAME: {
         uint8_t header[WIRE_HEADER_BYTES] = {0};
