@@ -2,10 +2,18 @@
  * from the loop's one receive buffer, a payload straight into the blob that travels on), and writes what a
  * turn of the loop queued with one gathered write.
  *
- * Bounds: a stranger may send STRANGER_MAX_BYTES before its HELLO is accepted; half-received frames of all
- * connections stay under RECEIVE_MAX_BYTES (who would pass it is not read from until there is room again);
- * what waits to be written is at most CONN_QUEUE_MAX_BYTES, then the connection is closed; a frame that takes
- * too long closes it too. */
+ * Bounds, for whoever sends:
+ *   - a stranger may send STRANGER_MAX_BYTES of frames before its HELLO is accepted;
+ *   - half-received frames book their memory from one of two pools, clients' and members', so that clients
+ *     cannot keep members from each other; who finds no room waits in line and is not read from meanwhile.
+ *     Frames up to FRAME_SMALL_BYTES, and those that are here whole, need no booking and never wait;
+ *   - a frame that takes too long closes the connection.
+ * For whoever reads:
+ *   - a client with CONN_PAUSE_BYTES of answers waiting is not read from until it has taken half of them;
+ *   - what waits to be written is bounded for each connection (conn_queue_max) and for all clients together
+ *     (OUTPUT_MAX_BYTES: then the one with most is closed); who takes nothing at all for too long is closed.
+ *
+ * Three files: conn.c opens, closes and judges; conn_read.c is the frame machine; conn_write.c the output. */
 #ifndef UV_CONN_H
 #define UV_CONN_H
 
@@ -15,13 +23,26 @@
 #include "model/event.h"
 #include "wire/wire.h"
 
-#define CONN_QUEUE_MAX_BYTES   (96u << 20) /* a reader slower than this is closed */
+#define FRAME_SMALL_BYTES      4096u       /* times CLIENTS_MAX: 40 MiB at the very most */
+#define CONN_QUEUE_MIN_BYTES   (16u << 20) /* a client's queue holds two of the largest values and this */
+#define CONN_PAUSE_BYTES       (1u << 20)
+#define OUTPUT_MAX_BYTES       (UINT64_C(128) << 20)
+#define HELD_MAX_BYTES         (UINT64_C(16) << 20) /* received but not looked at: then reads become short */
 #define CONN_COPY_MAX_BYTES    1024u /* payloads up to this are copied behind their header: fewer vectors */
 #define CONN_SCRATCH_BYTES     (64u << 10) /* the loop's receive buffer */
+#define CONN_READ_SHORT_BYTES  4096u
 #define CONN_DIRECT_MIN_BYTES  (16u << 10) /* a rest of payload above this is received in place */
 #define CONN_WRITE_VECTORS_MAX 512
+#define CONN_IDLE_KEEP_BYTES   4096u /* of buffers, by a connection that is quiet */
 
 struct shell;
+
+/* What half-received frames of one kind of sender may hold. A frame larger than the pool is taken alone. */
+struct receive_pool {
+    uint64_t max_bytes;
+    uint64_t used_bytes;
+    struct list waiting; /* first come, first served */
+};
 
 enum conn_state { CONN_DIALLING, CONN_OPEN, CONN_CLOSING };
 
@@ -43,38 +64,80 @@ struct conn {
     uv_tcp_t tcp;
     struct shell *shell;
     struct endpoint self; /* how the core calls it */
+    uint64_t serial;      /* never used twice, dialled ones included */
     enum conn_state state;
     bool accepted; /* a valid HELLO was there: no stranger any more */
     bool close_when_flushed;
-    uint32_t member;   /* who it is; 0: a client */
-    uint64_t since_us; /* opened */
-    uint64_t stranger_bytes;
-    struct list dirty;   /* in shell->dirty: has output */
-    struct list starved; /* in shell->starved: waits for receive memory */
+    uint32_t member;      /* who it is; 0: a client */
+    uint64_t since_us;    /* opened, or told to close when flushed */
+    struct list stranger; /* in shell->strangers */
+    struct list dirty;    /* in shell->dirty: has output */
     /* Reading: one frame at a time. */
+    bool reading;
+    bool paused;         /* for it does not read its answers */
+    struct list waiting; /* in a pool's line, or in shell->resumed */
+    struct buf held;     /* received, but not looked at while it waits or is paused */
+    uint64_t stranger_bytes;
     uint8_t header_bytes[WIRE_HEADER_BYTES];
     uint32_t header_have;
-    bool begun; /* the header is checked and memory for the rest is booked */
+    bool begun;   /* the header is checked, memory for the rest is booked */
+    bool granted; /* its turn in the line has come */
     struct wire_header header;
     struct buf body;
     struct blob *payload;
     uint32_t payload_have;
-    uint64_t frame_since_us; /* 0: between frames */
-    uint32_t charged_bytes;  /* of shell->receive_bytes */
-    struct buf held;         /* received, but not looked at while starved */
+    uint64_t frame_since_us;   /* 0: between frames */
+    struct receive_pool *pool; /* of `booked_bytes` */
+    uint32_t booked_bytes;
     /* Writing. */
     struct conn_output out;
     struct conn_output in_kernel; /* handed to uv_write, not finished */
+    uint64_t counted_bytes;       /* of both, in shell->output_bytes */
     bool writing;
+    size_t unwritten_bytes; /* of in_kernel, when it was last looked at, */
+    uint64_t unwritten_us;  /* and when that last changed */
     uv_write_t write_request;
     /* Dialled only. */
     uv_connect_t connect_request;
 };
 
+/* ---- conn.c ---- */
+
 void conn_init(struct conn *c, struct shell *shell);
 
 /* Starts reading; the socket is connected. */
 void conn_open(struct conn *c);
+
+/* A valid HELLO was there. */
+void conn_accept(struct conn *c, uint32_t member);
+
+/* Closes now; tcp_conn_gone is called once, later, when libuv has let go of it. */
+void conn_close(struct conn *c);
+
+/* Reads and sends no more, and closes when what is queued has left. */
+void conn_close_when_flushed(struct conn *c);
+
+/* Whether the connection has been too slow: a stranger that does not introduce itself, a frame that does not
+ * end, a reader that takes nothing. Asked once a second. */
+bool conn_stalled(struct conn *c, uint64_t now_us);
+
+void conn_deinit(struct conn *c);
+
+/* ---- conn_read.c ---- */
+
+/* Starts or stops reading, as its state wants it. */
+void conn_read_update(struct conn *c);
+
+/* Reads on: its turn for memory has come, or its answers have been taken. */
+void conn_feed(struct conn *c);
+
+/* Whether the first in a pool's line can have its memory now. */
+bool pool_ready(const struct receive_pool *pool);
+
+/* Forgets the frame at hand and gives its memory back. */
+void conn_read_reset(struct conn *c);
+
+/* ---- conn_write.c ---- */
 
 /* Queues a message; it is written at the end of the turn. Takes no ownership: payloads are referenced. A
  * connection that cannot take it is closed. */
@@ -83,16 +146,17 @@ void conn_send(struct conn *c, const struct message *m);
 /* Writes everything queued. Called once per turn. */
 void conn_flush(struct conn *c);
 
-/* Closes now; shell_conn_gone is called once, later, when libuv has let go of it. */
-void conn_close(struct conn *c);
+/* Bytes that wait to be written. */
+static inline size_t conn_queued(const struct conn *c)
+{
+    return c->out.total_bytes + c->in_kernel.total_bytes;
+}
 
-/* Reads on after receive memory became free. */
-void conn_feed(struct conn *c);
+/* Keeps shell->output_bytes right. */
+void conn_write_count(struct conn *c);
 
-/* Whether the connection has been too slow: a stranger that does not introduce itself, a frame that does not
- * end. */
-bool conn_stalled(const struct conn *c, uint64_t now_us);
-
-void conn_deinit(struct conn *c);
+/* Gives back what a connection keeps that has nothing to write. */
+void conn_write_trim(struct conn *c);
+void conn_write_deinit(struct conn *c);
 
 #endif

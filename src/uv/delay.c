@@ -12,6 +12,7 @@ struct delayed {
     uv_timer_t timer;
     bool is_datagram;
     struct endpoint conn;
+    uint64_t serial;
     struct addr from;
     struct wire_header header;
     struct blob *payload;
@@ -29,7 +30,7 @@ static void on_closed(uv_handle_t *handle)
 static void deliver_frame(struct shell *s, struct delayed *d)
 {
     struct conn *c = tcp_find(s, d->conn);
-    if (!c)
+    if (!c || c->serial != d->serial)
         return;
     struct message m;
     arena_reset(&s->receive_arena);
@@ -47,6 +48,7 @@ static void on_due(uv_timer_t *timer)
     struct delayed *d = container_of(timer, struct delayed, timer);
     struct shell *s = d->shell;
     list_remove(&d->link);
+    s->delayed_count--;
     if (d->is_datagram)
         udp_deliver(s, &d->from, buf_bytes(&d->bytes));
     else
@@ -56,7 +58,7 @@ static void on_due(uv_timer_t *timer)
 
 static struct delayed *delayed_create(struct shell *s, struct bytes bytes)
 {
-    struct delayed *d = calloc(1, sizeof *d);
+    struct delayed *d = s->delayed_count < DELAYED_MAX ? calloc(1, sizeof *d) : NULL;
     if (!d)
         return NULL;
     d->shell = s;
@@ -72,29 +74,29 @@ static void delayed_start(struct delayed *d, uint32_t ms)
     uv_timer_init(d->shell->loop, &d->timer);
     uv_timer_start(&d->timer, on_due, ms, 0);
     list_push_back(&d->shell->delayed, &d->link);
+    d->shell->delayed_count++;
 }
 
-int delay_message(struct shell *s, struct conn *c, struct bytes body, uint32_t ms)
+void delay_message(struct shell *s, struct conn *c, struct bytes body, uint32_t ms)
 {
     struct delayed *d = delayed_create(s, body);
     if (!d)
-        return KV_E_NO_MEMORY;
+        return;
     d->conn = c->self;
+    d->serial = c->serial;
     d->header = c->header;
     d->payload = blob_ref(c->payload);
     delayed_start(d, ms);
-    return KV_OK;
 }
 
-int delay_datagram(struct shell *s, const struct addr *from, struct bytes datagram, uint32_t ms)
+void delay_datagram(struct shell *s, const struct addr *from, struct bytes datagram, uint32_t ms)
 {
     struct delayed *d = delayed_create(s, datagram);
     if (!d)
-        return KV_E_NO_MEMORY;
+        return;
     d->is_datagram = true;
     d->from = *from;
     delayed_start(d, ms);
-    return KV_OK;
 }
 
 void delay_deinit(struct shell *s)

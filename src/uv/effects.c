@@ -27,7 +27,9 @@ static void add_shell_stats(struct shell *s, struct message *m)
         {"refused_connections", c->refused_connections},
         {"slow_readers_closed", c->slow_readers},
         {"stalled_closed", c->stalled},
-        {"receive_bytes", s->receive_bytes},
+        {"receive_bytes", s->pools[0].used_bytes + s->pools[1].used_bytes},
+        {"held_bytes", s->held_bytes},
+        {"output_bytes", s->output_bytes},
         {"rows", s->rows.rows},
         {"store_batches", st.batches},
         {"store_rows_written", st.rows},
@@ -69,20 +71,17 @@ static void run_send(struct shell *s, struct effect *e)
 static void run_close(struct shell *s, const struct effect *e)
 {
     struct conn *c = tcp_find(s, e->conn.at);
-    if (!c)
-        return;
-    c->close_when_flushed = true;
-    if (!list_linked(&c->dirty))
-        list_push_back(&s->dirty, &c->dirty);
+    if (c)
+        conn_close_when_flushed(c);
 }
 
 static void run_accept(struct shell *s, const struct effect *e)
 {
     struct conn *c = tcp_find(s, e->conn.at);
-    if (!c)
-        return;
-    c->accepted = true;
-    c->member = e->conn.member;
+    if (c && e->conn.member)
+        conn_accept(c, e->conn.member);
+    else if (c)
+        tcp_accept_client(s, c);
 }
 
 static void run_exit(struct shell *s, const struct effect *e)

@@ -31,26 +31,36 @@ void shell_log(struct shell *s, enum log_level level, const char *format, ...)
     log_line(&s->options.log, level, "%s", text);
 }
 
-void shell_complain(struct shell *s, const char *host, const char *event, int rc)
+/* The place of a complaint, or one whose minute is over. NULL: too many hosts give reason to complain, which
+ * with datagrams costs the sender nothing but an invented address. */
+static struct complaint *complaint_of(struct shell *s, const char *host, const char *event, uint64_t now_us)
 {
-    struct complaint *mine = NULL, *oldest = &s->complaints[0];
-    for (uint32_t i = 0; i < COMPLAINTS_MAX && !mine; i++) {
-        struct complaint *c = &s->complaints[i];
-        if (strcmp(c->host, host) == 0)
-            mine = c;
-        if (c->last_us < oldest->last_us)
-            oldest = c;
+    struct complaint *oldest = &s->complaints[0];
+    for (uint32_t i = 0; i < COMPLAINTS_MAX; i++) {
+        struct complaint *it = &s->complaints[i];
+        if (it->event && strcmp(it->host, host) == 0 && strcmp(it->event, event) == 0)
+            return it;
+        if (it->last_us < oldest->last_us)
+            oldest = it;
     }
-    if (!mine) {
-        mine = oldest;
-        *mine = (struct complaint){0};
-        snprintf(mine->host, sizeof mine->host, "%s", host);
-    }
-    if (!log_allowed(shell_now_us(), &mine->last_us, &mine->suppressed))
+    if (oldest->last_us && now_us - oldest->last_us < COMPLAINT_EVERY_US)
+        return NULL;
+    *oldest = (struct complaint){.event = event, .suppressed = s->complaints_lost};
+    s->complaints_lost = 0;
+    snprintf(oldest->host, sizeof oldest->host, "%s", host);
+    return oldest;
+}
+
+void shell_complain(struct shell *s, const char *host, const char *event, int rc, const char *text)
+{
+    uint64_t now_us = shell_now_us();
+    struct complaint *it = complaint_of(s, host, event, now_us);
+    s->complaints_lost += it == NULL;
+    if (!it || !log_allowed(now_us, &it->last_us, &it->suppressed))
         return;
-    shell_log(s, LOG_WARN, "event=%s host=%s status=%s suppressed=%llu", event, host, kv_error_word(rc),
-              (unsigned long long)mine->suppressed);
-    mine->suppressed = 0;
+    shell_log(s, LOG_WARN, "event=%s host=%s status=%s suppressed=%llu text=\"%s\"", event, host,
+              kv_error_word(rc), (unsigned long long)it->suppressed, text);
+    it->suppressed = 0;
 }
 
 /* ---- stepping ---- */
@@ -94,29 +104,30 @@ void shell_message(struct shell *s, struct conn *c, struct message *m, struct by
     }
 }
 
+static void refuse_version(struct shell *s, struct conn *c, const char *host)
+{
+    char text[96];
+    snprintf(text, sizeof text, "this node speaks protocol version %u, not %u", PROTOCOL_VERSION,
+             c->header.version);
+    shell_complain(s, host, "foreign_version", KV_E_VERSION, text);
+    struct message m = {.type = MSG_REFUSED,
+                        .id = c->header.id,
+                        .cluster = node_cluster_hash(s->node),
+                        .refused = {.status = KV_E_VERSION, .text = text}};
+    conn_send(c, &m);
+    conn_flush(c);
+}
+
 void shell_refuse_frame(struct shell *s, struct conn *c, int rc)
 {
     char host[HOST_MAX_BYTES + 1];
     s->counters.malformed++;
-    shell_complain(s, tcp_remote_host(c, host), rc == KV_E_VERSION ? "foreign_version" : "malformed_frame",
-                   rc);
-    if (rc == KV_E_VERSION) {
-        char text[96];
-        snprintf(text, sizeof text, "this node speaks protocol version %u, not %u", PROTOCOL_VERSION,
-                 c->header.version);
-        struct message m = {.type = MSG_REFUSED,
-                            .id = c->header.id,
-                            .cluster = node_cluster_hash(s->node),
-                            .refused = {.status = rc, .text = text}};
-        conn_send(c, &m);
-        conn_flush(c);
-    }
+    tcp_remote_host(c, host);
+    if (rc == KV_E_VERSION)
+        refuse_version(s, c, host);
+    else
+        shell_complain(s, host, "malformed_frame", rc, kv_error_text(rc));
     conn_close(c);
-}
-
-void shell_conn_gone(struct shell *s, struct conn *c)
-{
-    tcp_conn_gone(s, c);
 }
 
 /* ---- the clockwork ---- */
@@ -150,31 +161,36 @@ static void on_again(uv_idle_t *idle)
     (void)idle;
 }
 
-static void feed_starved(struct shell *s)
+/* Connections whose turn has come read on: first those that wait for memory, then those that were paused. */
+static void feed(struct shell *s)
 {
+    uint32_t fed = 0;
     s->feed_wanted = false;
-    for (uint32_t n = 0; n < 64 && !list_empty(&s->starved); n++) {
-        struct conn *c = container_of(s->starved.next, struct conn, starved);
-        conn_feed(c);
-        if (list_linked(&c->starved))
-            break; /* still no room */
-    }
+    for (int i = 0; i < 2; i++)
+        for (; pool_ready(&s->pools[i]) && fed < FEED_MAX; fed++)
+            conn_feed(container_of(s->pools[i].waiting.next, struct conn, waiting));
+    for (; !list_empty(&s->resumed) && fed < FEED_MAX; fed++)
+        conn_feed(container_of(s->resumed.next, struct conn, waiting));
+    if (fed == FEED_MAX)
+        s->feed_wanted = true;
 }
 
 /* The end of a turn: disk first, since its completions make more output, then one write per connection. */
 static void end_turn(struct shell *s)
 {
-    bool more = true;
-    for (uint32_t rounds = 0; more && rounds < 4 && !s->ended; rounds++)
-        more = storage_flush(s->storage);
-    if (s->ended)
-        return; /* the last write was what it waited for: every handle is closing */
+    uint32_t left = TURN_EVENTS_MAX, done = 1;
+    for (uint32_t rounds = 0; done && rounds < TURN_ROUNDS_MAX && !s->ended; rounds++) {
+        done = storage_flush(s->storage, left);
+        left -= done;
+    }
     if (s->feed_wanted)
-        feed_starved(s);
+        feed(s);
     struct list *node;
     while ((node = list_pop_front(&s->dirty)) != NULL)
         conn_flush(container_of(node, struct conn, dirty));
-    if (more || s->feed_wanted)
+    if (s->ended)
+        return;
+    if (s->feed_wanted || storage_pending(s->storage))
         uv_idle_start(&s->again, on_again);
     else
         uv_idle_stop(&s->again);
@@ -190,10 +206,24 @@ static void on_prepare(uv_prepare_t *prepare)
         arm_tick(s);
 }
 
+/* Stamps are made of wall time, so who keeps the clock should know when it was set. */
+static void check_clock(struct shell *s)
+{
+    struct now now = shell_now(s);
+    int64_t ahead_ms = (int64_t)now.wall_ms - (int64_t)(now.mono_us / 1000);
+    int64_t jump_ms = ahead_ms - s->wall_ahead_ms;
+    if (jump_ms > CLOCK_JUMP_WARN_MS || jump_ms < -CLOCK_JUMP_WARN_MS)
+        shell_log(s, LOG_WARN,
+                  "event=clock_jumped by_ms=%lld text=\"the wall clock was set, or the machine slept\"",
+                  (long long)jump_ms);
+    s->wall_ahead_ms = ahead_ms;
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct shell *s = container_of(timer, struct shell, second);
-    tcp_check_stalls(s);
+    tcp_check(s);
+    check_clock(s);
     struct storage_counters c = storage_counters(s->storage);
     rowcount_poll(&s->rows, s->loop, c.rows + c.hints_done);
     if (s->stopping && shell_now_us() - s->stop_us > STOP_GRACE_US) {
@@ -234,6 +264,7 @@ void shell_end(struct shell *s, int status)
     while ((node = list_pop_front(&s->dirty)) != NULL)
         conn_flush(container_of(node, struct conn, dirty)); /* the last answers */
     storage_stop(s->storage);
+    names_end(&s->names);
     tcp_close_all(s);
     delay_deinit(s);
     uv_handle_t *const handles[] = {(uv_handle_t *)&s->udp,    (uv_handle_t *)&s->tick,
@@ -251,10 +282,16 @@ int shell_start(struct shell *s, uv_loop_t *loop, const struct shell_options *op
     s->loop = loop;
     s->options = *options;
     s->node = node;
-    list_init(&s->dirty);
-    list_init(&s->starved);
-    list_init(&s->delayed);
+    if (s->options.stall_us == 0)
+        s->options.stall_us = FRAME_STALL_MAX_US;
+    s->pools[0].max_bytes = RECEIVE_CLIENTS;
+    s->pools[1].max_bytes = RECEIVE_MAX_BYTES - RECEIVE_CLIENTS;
+    struct list *const lists[] = {&s->dirty,   &s->resumed,          &s->strangers,
+                                  &s->delayed, &s->pools[0].waiting, &s->pools[1].waiting};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        list_init(lists[i]);
     map_init(&s->peers);
+    names_init(&s->names, loop);
     arena_init(&s->receive_arena, WIRE_ARENA_MAX_BYTES);
     faults_init(&s->faults, shell_now_us());
     int rc = outbox_init(&s->out);
@@ -274,6 +311,8 @@ int shell_start(struct shell *s, uv_loop_t *loop, const struct shell_options *op
     uv_timer_init(loop, &s->tick);
     uv_timer_init(loop, &s->second);
     uv_timer_start(&s->second, on_second, 1000, 1000);
+    struct now now = shell_now(s);
+    s->wall_ahead_ms = (int64_t)now.wall_ms - (int64_t)(now.mono_us / 1000);
     uv_prepare_init(loop, &s->prepare);
     uv_prepare_start(&s->prepare, on_prepare);
     uv_idle_init(loop, &s->again);
@@ -288,6 +327,7 @@ void shell_deinit(struct shell *s)
 {
     storage_destroy(s->storage);
     tcp_deinit(s);
+    names_deinit(&s->names);
     outbox_deinit(&s->out);
     arena_deinit(&s->receive_arena);
     buf_deinit(&s->udp_out);

@@ -4,48 +4,13 @@
  * and its queue is empty, which `busy` under the mutex decides. Any failure of a log write or sync but a full
  * disk ends the process at once: after a failed fsync nobody knows what the kernel has kept (TRAPS, storage).
  */
-#include "uv/storage.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "kv_error.h"
-
-struct storage {
-    uv_loop_t *loop;
-    struct store *store;
-    enum sync_mode mode;
-    void (*done)(struct storage_job *, void *);
-    void *arg;
-    struct list gathered; /* loop's thread: submitted this turn */
-    struct list finished; /* loop's thread: to be given to done */
-    struct list spare;
-    uint32_t gathered_count;
-    uint32_t pool_jobs; /* in libuv's pool */
-    uv_async_t wake;
-    /* Under the mutex. */
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    struct list queue;
-    struct list completed;
-    bool busy;        /* the thread is in the store's write side */
-    bool inline_busy; /* the loop's thread is */
-    bool stopping;
-    uint32_t slow_disk_ms;
-    struct storage_counters published; /* of the write side */
-    /* Of whoever is in the write side. */
-    struct storage_counters writes;
-    atomic_bool full;
-    atomic_uint_least64_t unsynced_since_us; /* 0: nothing is */
-    /* Of the loop's thread. */
-    struct storage_counters reads;
-    pthread_t thread;
-    bool joined;
-};
+#include "uv/storage_state.h"
 
 static uint64_t mono_us(void)
 {
@@ -58,98 +23,6 @@ static void die(const char *what, int rc)
     fprintf(stderr, "level=error event=storage_failed what=%s status=%s text=\"%s; leaving at once\"\n", what,
             kv_error_word(rc), kv_error_text(rc));
     _exit(70);
-}
-
-/* ---- jobs ---- */
-
-static struct storage_job *job_create(struct storage *s)
-{
-    struct list *node = list_pop_front(&s->spare);
-    if (node)
-        return container_of(node, struct storage_job, link);
-    struct storage_job *job = calloc(1, sizeof *job);
-    if (job)
-        job->storage = s;
-    return job;
-}
-
-void storage_job_release(struct storage_job *job)
-{
-    struct event *e = &job->event;
-    if (e->type == EV_STORE_READ) {
-        row_release(&e->read.row);
-    } else if (e->type == EV_STORE_PAGE) {
-        for (uint32_t i = 0; i < e->page.count; i++)
-            blob_unref(e->page.entries[i].row.payload);
-    }
-    row_release(&job->put.row);
-    if (job->has_arena) {
-        arena_deinit(&job->arena);
-        job->has_arena = false;
-    }
-    /* Large buffers are not worth keeping for the next small key. */
-    if (job->key_long.cap > 2 * KEY_MAX_BYTES)
-        buf_deinit(&job->key_long);
-    memset(&job->event, 0, sizeof job->event);
-    job->put.hint_count = 0;
-    list_push_front(&job->storage->spare, &job->link);
-}
-
-static int job_copy_key(struct storage_job *job, struct bytes key, struct bytes *out)
-{
-    if (key.len <= JOB_KEY_INLINE_BYTES) {
-        if (key.len)
-            memcpy(job->key_inline, key.data, key.len);
-        *out = bytes_of(job->key_inline, key.len);
-        return KV_OK;
-    }
-    int rc = buf_set(&job->key_long, key);
-    *out = buf_bytes(&job->key_long);
-    return rc;
-}
-
-static int job_fill(struct storage_job *job, struct effect *e)
-{
-    int rc = KV_OK;
-    switch (e->type) {
-    case EF_STORE_WRITE:
-        rc = job_copy_key(job, e->write.key, &job->put.key);
-        job->put.hint_count = e->write.hint_count;
-        memcpy(job->put.hints, e->write.hints, sizeof job->put.hints);
-        if (rc == KV_OK) {
-            job->put.row = e->write.row;
-            e->write.row = row_absent();
-        }
-        break;
-    case EF_STORE_READ:
-        rc = job_copy_key(job, e->read.key, &job->put.key);
-        job->flag = e->read.stamp_only;
-        break;
-    case EF_STORE_META:
-        job->meta_name = e->meta.name;
-        rc = buf_set(&job->key_long, e->meta.value);
-        break;
-    case EF_STORE_RANGE:
-        job->after.token = e->range.after.token;
-        job->limit = e->range.limit;
-        rc = job_copy_key(job, e->range.after.key, &job->after.key);
-        if (rc == KV_OK)
-            rc = buf_set(&job->prefix, e->range.prefix);
-        break;
-    case EF_STORE_HINTS:
-        job->after.token = e->hints.after.token;
-        job->limit = e->hints.limit;
-        job->member = e->hints.member;
-        rc = job_copy_key(job, e->hints.after.key, &job->after.key);
-        break;
-    default:
-        KV_ASSERT(e->type == EF_STORE_HINT_DONE);
-        job->member = e->hint_done.member;
-        job->stamp = e->hint_done.stamp;
-        job->flag = e->hint_done.drop_row;
-        rc = job_copy_key(job, e->hint_done.key, &job->put.key);
-    }
-    return rc;
 }
 
 /* ---- writing: on the thread, or on the loop's thread while the thread is idle ---- */
@@ -179,7 +52,7 @@ static void write_batch(struct storage *s, struct storage_job **jobs, size_t cou
     if (sync) {
         s->writes.syncs++;
         s->writes.last_sync_us = mono_us() - begin;
-    } else if (s->unsynced_since_us == 0) {
+    } else if (s->mode == SYNC_INTERVAL && s->unsynced_since_us == 0) {
         s->unsynced_since_us = begin;
     }
     s->full = rc == KV_E_FULL;
@@ -206,20 +79,22 @@ static void write_other(struct storage *s, struct storage_job *job)
 static void write_all(struct storage *s, struct list *jobs, struct list *to)
 {
     struct storage_job *batch[STORAGE_BATCH_MAX];
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
     struct list *node;
     while ((node = list_pop_front(jobs)) != NULL) {
         struct storage_job *job = container_of(node, struct storage_job, link);
         list_push_back(to, &job->link);
-        if (job->type == EF_STORE_WRITE) {
+        bool is_put = job->type == EF_STORE_WRITE;
+        if (is_put) {
             batch[count++] = job;
-            if (count < STORAGE_BATCH_MAX)
+            bytes += blob_bytes(job->put.row.payload).len;
+            if (count < STORAGE_BATCH_MAX && bytes < STORAGE_BATCH_MAX_BYTES)
                 continue;
         }
         if (count)
             write_batch(s, batch, count);
-        count = 0;
-        if (job->type != EF_STORE_WRITE)
+        count = bytes = 0;
+        if (!is_put)
             write_other(s, job);
     }
     if (count)
@@ -239,20 +114,30 @@ static void sync_if_due(struct storage *s, bool now)
     s->unsynced_since_us = rc == KV_OK ? 0 : mono_us(); /* a full disk: again after the interval */
 }
 
+/* Until there is something to write, or it is time to sync or to look for space. */
 static void wait_for_work(struct storage *s)
 {
-    bool timed = s->full || s->unsynced_since_us != 0;
-    if (!timed) {
+    uint64_t until_us = UINT64_MAX, unsynced_us = s->unsynced_since_us;
+    if (s->full)
+        until_us = mono_us() + STORAGE_RECOVER_US;
+    if (unsynced_us && unsynced_us + STORAGE_INTERVAL_US < until_us)
+        until_us = unsynced_us + STORAGE_INTERVAL_US;
+    if (until_us == UINT64_MAX) {
         pthread_cond_wait(&s->work, &s->lock);
         return;
     }
-    uint64_t wait_us = s->full ? STORAGE_RECOVER_US : STORAGE_INTERVAL_US;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    uint64_t ns = (uint64_t)t.tv_nsec + wait_us * 1000;
-    t.tv_sec += (time_t)(ns / 1000000000);
-    t.tv_nsec = (long)(ns % 1000000000);
+    struct timespec t = {.tv_sec = (time_t)(until_us / 1000000),
+                         .tv_nsec = (long)(until_us % 1000000) * 1000};
     pthread_cond_timedwait(&s->work, &s->lock, &t);
+}
+
+static void try_recover(struct storage *s)
+{
+    int rc = s->full ? store_recover(s->store) : KV_E_FULL;
+    if (rc == KV_OK)
+        s->full = false;
+    else if (rc != KV_E_FULL)
+        die("recover", rc);
 }
 
 static void *run_thread(void *arg)
@@ -268,8 +153,7 @@ static void *run_thread(void *arg)
                 continue;
             s->busy = true; /* keeps the loop's thread away from the store's write side */
             pthread_mutex_unlock(&s->lock);
-            if (s->full && store_recover(s->store) == KV_OK)
-                s->full = false;
+            try_recover(s);
             sync_if_due(s, false);
             pthread_mutex_lock(&s->lock);
             s->published = s->writes;
@@ -301,93 +185,18 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* ---- reading ---- */
-
-static void set_read(struct storage_job *job, int status, struct row *row)
-{
-    job->event.type = EV_STORE_READ;
-    job->event.read.op = job->op;
-    job->event.read.status = status;
-    job->event.read.row = *row;
-}
-
-static void read_in_pool(struct storage_job *job)
-{
-    struct store *store = job->storage->store;
-    if (job->type == EF_STORE_READ) {
-        struct row row = row_absent();
-        int rc = store_read(store, job->put.key, STORE_ANY, job->flag, &row);
-        set_read(job, rc, &row);
-        return;
-    }
-    struct page_entry *entries = NULL;
-    uint32_t count = 0;
-    bool done = false;
-    struct cursor next = {0};
-    int rc = job->type == EF_STORE_RANGE ? store_range(store, job->after, buf_bytes(&job->prefix), job->limit,
-                                                       &job->arena, &entries, &count, &next, &done)
-                                         : store_hints(store, job->member, job->after, job->limit,
-                                                       &job->arena, &entries, &count, &next, &done);
-    job->event.type = EV_STORE_PAGE;
-    job->event.page.op = job->op;
-    job->event.page.status = rc;
-    job->event.page.count = rc == KV_OK ? count : 0;
-    job->event.page.entries = entries;
-    job->event.page.next = next;
-    job->event.page.done = done;
-}
-
-static void pool_work(uv_work_t *work)
-{
-    read_in_pool(container_of(work, struct storage_job, work));
-}
-
-static void pool_done(uv_work_t *work, int status)
-{
-    (void)status; /* never cancelled */
-    struct storage_job *job = container_of(work, struct storage_job, work);
-    job->storage->pool_jobs--;
-    list_push_back(&job->storage->finished, &job->link);
-}
-
-static int submit_read(struct storage *s, struct storage_job *job)
-{
-    if (job->type == EF_STORE_READ) {
-        struct row row = row_absent();
-        int rc = store_read(s->store, job->put.key, STORE_CACHED, job->flag, &row);
-        if (rc != KV_E_AGAIN) {
-            s->reads.cached_reads++;
-            set_read(job, rc, &row);
-            list_push_back(&s->finished, &job->link);
-            return KV_OK;
-        }
-        s->reads.cold_reads++;
-    } else {
-        arena_init(&job->arena, 8u << 20);
-        job->has_arena = true;
-        s->reads.pages++;
-    }
-    s->pool_jobs++;
-    return uv_queue_work(s->loop, &job->work, pool_work, pool_done) == 0 ? KV_OK : KV_E_NO_MEMORY;
-}
-
 /* ---- the loop's side ---- */
 
 int storage_submit(struct storage *s, struct effect *effect)
 {
-    struct storage_job *job = job_create(s);
-    if (!job)
-        return KV_E_NO_MEMORY;
-    job->type = effect->type;
-    job->op = effect->op;
-    int rc = job_fill(job, effect);
-    if (rc != KV_OK) {
-        storage_job_release(job);
+    struct storage_job *job;
+    int rc = job_create(s, effect, &job);
+    if (rc != KV_OK)
         return rc;
+    if (job->type == EF_STORE_READ || job->type == EF_STORE_RANGE || job->type == EF_STORE_HINTS) {
+        read_submit(s, job);
+        return KV_OK;
     }
-    effect->type = EF_NONE;
-    if (job->type == EF_STORE_READ || job->type == EF_STORE_RANGE || job->type == EF_STORE_HINTS)
-        return submit_read(s, job);
     list_push_back(&s->gathered, &job->link);
     s->gathered_count++;
     return KV_OK;
@@ -402,13 +211,23 @@ static void collect_completed(struct storage *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Whether the one write that was gathered is better done here and now. Called under the lock. */
+static bool inline_is_better(const struct storage *s)
+{
+    if (s->gathered_count != 1 || s->busy || !list_empty(&s->queue) || s->slow_disk_ms || s->full)
+        return false;
+    const struct storage_job *job = container_of(s->gathered.next, struct storage_job, link);
+    return s->published.last_sync_us < STORAGE_INLINE_MAX_US &&
+           blob_bytes(job->put.row.payload).len <= STORAGE_INLINE_MAX_BYTES;
+}
+
 static void start_writing(struct storage *s)
 {
     if (s->gathered_count == 0)
         return;
     pthread_mutex_lock(&s->lock);
-    bool here = s->gathered_count == 1 && !s->busy && list_empty(&s->queue) && s->slow_disk_ms == 0 &&
-                s->published.last_sync_us < STORAGE_INLINE_MAX_US && !s->full;
+    bool here = inline_is_better(s);
+    bool was_timed = s->unsynced_since_us != 0;
     struct list *node;
     if (!here) {
         bool was_empty = list_empty(&s->queue);
@@ -428,21 +247,25 @@ static void start_writing(struct storage *s)
     pthread_mutex_lock(&s->lock);
     s->published = s->writes;
     s->inline_busy = false;
-    if (s->full || s->unsynced_since_us)
+    if (s->full || (s->unsynced_since_us && !was_timed))
         pthread_cond_signal(&s->work); /* so that it waits with a time-out from now on */
     pthread_mutex_unlock(&s->lock);
 }
 
-bool storage_flush(struct storage *s)
+uint32_t storage_flush(struct storage *s, uint32_t max)
 {
+    uint32_t count = 0;
     start_writing(s);
-    bool any = false;
-    struct list *node;
-    while ((node = list_pop_front(&s->finished)) != NULL) {
-        any = true;
+    for (struct list *node; count < max && (node = list_pop_front(&s->finished)) != NULL; count++) {
         s->done(container_of(node, struct storage_job, link), s->arg);
+        read_continue(s);
     }
-    return any;
+    return count;
+}
+
+bool storage_pending(const struct storage *s)
+{
+    return s->gathered_count > 0 || !list_empty(&s->finished);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -463,6 +286,8 @@ int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode,
     s->arg = arg;
     list_init(&s->gathered);
     list_init(&s->finished);
+    list_init(&s->postponed);
+    list_init(&s->cold);
     list_init(&s->spare);
     list_init(&s->queue);
     list_init(&s->completed);
@@ -520,15 +345,14 @@ void storage_stop(struct storage *s)
 void storage_destroy(struct storage *s)
 {
     KV_ASSERT(s->joined && s->pool_jobs == 0);
+    struct list *const left[] = {&s->finished, &s->postponed, &s->cold, &s->spare};
     struct list *node;
-    while ((node = list_pop_front(&s->finished)) != NULL)
-        storage_job_release(container_of(node, struct storage_job, link));
-    while ((node = list_pop_front(&s->spare)) != NULL) {
-        struct storage_job *job = container_of(node, struct storage_job, link);
-        buf_deinit(&job->key_long);
-        buf_deinit(&job->prefix);
-        free(job);
-    }
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        while ((node = list_pop_front(left[i])) != NULL)
+            if (left[i] == &s->spare)
+                job_free(container_of(node, struct storage_job, link));
+            else
+                storage_job_release(container_of(node, struct storage_job, link));
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -1,7 +1,8 @@
 /* The storage thread: writes are gathered during a turn of the loop and written in one batch, with one sync
  * (group commit): while one batch syncs, the next gathers. When nothing else is in flight a lone write is
  * synced on the loop's own thread, which saves two thread switches for a single client. Reads are answered
- * from the block cache on the loop's thread; what misses, and pages, go to libuv's pool.
+ * from the block cache on the loop's thread; what misses, and pages, go to libuv's pool, a few at a time, so
+ * that values which nobody has looked at yet never fill the memory.
  *
  * A finished job is handed to `done` on the loop's thread, as the event to step the node with. References are
  * counted on the loop's thread only: a job holds its row from submission until it is released there. */
@@ -16,11 +17,18 @@
 
 enum sync_mode { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NONE };
 
-#define STORAGE_INTERVAL_US UINT64_C(100000) /* --sync interval: at most this much is unsynced */
-#define STORAGE_BATCH_MAX   512u             /* rows of one batch: bounds the wait of the first */
+#define STORAGE_INTERVAL_US     UINT64_C(100000) /* --sync interval: at most this much is unsynced */
+#define STORAGE_BATCH_MAX       512u             /* rows of one batch: bounds the wait of the first, */
+#define STORAGE_BATCH_MAX_BYTES (8u << 20)       /* and what the engine copies at once */
 #define STORAGE_INLINE_MAX_US \
-    UINT64_C(2000) /* a disk slower than this is never synced on the loop's thread */
-#define STORAGE_RECOVER_US   UINT64_C(500000) /* a full disk is tried again this often */
+    UINT64_C(2000)                      /* a disk slower than this is never synced on the loop's thread */
+#define STORAGE_INLINE_MAX_BYTES 65536u /* and a row larger than this neither */
+#define STORAGE_RECOVER_US       UINT64_C(500000) /* a full disk is tried again this often */
+#define STORAGE_COLD_MAX         16u /* jobs in the pool: its threads are never idle with these */
+#define STORAGE_READ_MAX_BYTES                                                            \
+    (UINT64_C(32) << 20)          /* of values read and not yet stepped; then others wait \
+                                   */
+#define STORAGE_SPARE_MAX    512u /* jobs kept for use again */
 #define JOB_KEY_INLINE_BYTES 256u
 
 struct storage;
@@ -44,6 +52,7 @@ struct storage_job {
     struct buf prefix;
     struct arena arena; /* entries of a page */
     bool has_arena;
+    uint32_t read_bytes; /* booked in storage's */
     uv_work_t work;
 };
 
@@ -60,9 +69,12 @@ int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode,
  * complete at once: they are then given to `done` by the next storage_flush. KV_E_NO_MEMORY. */
 int storage_submit(struct storage *s, struct effect *effect);
 
-/* Hands what was gathered to the thread, or writes it here and now; calls `done` for what is finished.
- * Returns whether anything was finished. */
-bool storage_flush(struct storage *s);
+/* Hands what was gathered to the thread, or writes it here and now; calls `done` for what is finished, at
+ * most `max` times. Returns how often. */
+uint32_t storage_flush(struct storage *s, uint32_t max);
+
+/* Whether another storage_flush would find something to do. */
+bool storage_pending(const struct storage *s);
 
 /* After `done` has used the event. */
 void storage_job_release(struct storage_job *job);

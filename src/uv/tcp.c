@@ -7,12 +7,21 @@
 #include "kv_error.h"
 #include "uv/shell.h"
 
-/* ---- accepted connections: id = generation << 32 | place + 1, so an id never comes back ---- */
+/* ---- accepted connections: id = serial << 20 | place + 1, so an id never comes back ---- */
+
+#define PLACE_BITS 20
+
+static uint32_t place_of(struct endpoint e)
+{
+    return (uint32_t)(e.conn & ((1u << PLACE_BITS) - 1)) - 1;
+}
 
 static int place_take(struct shell *s, struct conn *c)
 {
     if (s->conn_free_count == 0) {
         uint32_t cap = s->conn_cap ? 2 * s->conn_cap : 64;
+        if (cap >> PLACE_BITS)
+            return KV_E_OVERLOADED;
         struct conn **conns = realloc(s->conns, cap * sizeof *conns);
         if (!conns)
             return KV_E_NO_MEMORY;
@@ -29,7 +38,7 @@ static int place_take(struct shell *s, struct conn *c)
     }
     uint32_t place = s->conn_free[--s->conn_free_count];
     s->conns[place] = c;
-    c->self = to_conn((uint64_t)++s->conn_generation << 32 | (place + 1));
+    c->self = to_conn(c->serial << PLACE_BITS | (place + 1));
     return KV_OK;
 }
 
@@ -37,7 +46,7 @@ struct conn *tcp_find(struct shell *s, struct endpoint e)
 {
     struct conn *c = NULL;
     if (e.conn) {
-        uint32_t place = (uint32_t)e.conn - 1;
+        uint32_t place = place_of(e);
         c = place < s->conn_cap ? s->conns[place] : NULL;
         if (c && c->self.conn != e.conn)
             c = NULL;
@@ -58,46 +67,70 @@ const char *tcp_remote_host(const struct conn *c, char out[HOST_MAX_BYTES + 1])
     return out;
 }
 
+/* All places taken: the stranger that has kept its own longest gives it up. Whoever has something to say says
+ * HELLO at once, so members get in, however many strangers hold the door. */
+static bool make_room(struct shell *s)
+{
+    if (s->accepted_count < s->options.clients_max + ACCEPT_EXTRA)
+        return true;
+    s->counters.refused_connections++;
+    if (list_empty(&s->strangers))
+        return false;
+    conn_close(container_of(s->strangers.next, struct conn, stranger));
+    return true;
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct shell *s = container_of((uv_tcp_t *)listener, struct shell, listener);
     if (status < 0) {
-        shell_log(s, LOG_WARN, "event=accept_failed error=\"%s\"", uv_strerror(status));
+        shell_complain(s, "-", "accept_failed", KV_E_OVERLOADED, uv_strerror(status));
         return;
     }
     struct conn *c = malloc(sizeof *c);
+    s->accept_owed = c == NULL; /* libuv is deaf until this one is accepted: tried again in a second */
     if (!c)
-        return; /* the backlog keeps it */
+        return;
     conn_init(c, s);
     uv_tcp_init(s->loop, &c->tcp);
-    if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || s->accepted_count >= s->options.clients_max ||
-        s->stopping || place_take(s, c) != KV_OK) {
-        s->counters.refused_connections++;
-        c->state = CONN_OPEN;
+    if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || s->stopping || !make_room(s) ||
+        place_take(s, c) != KV_OK) {
         conn_close(c);
         return;
     }
     s->accepted_count++;
     s->counters.connections++;
+    list_push_back(&s->strangers, &c->stranger);
     conn_open(c);
 }
 
-/* ---- names to addresses: numeric ones without a look-up ---- */
-
-int resolve(uv_loop_t *loop, const struct addr *addr, struct sockaddr_storage *out)
+void tcp_accept_client(struct shell *s, struct conn *c)
 {
-    if (uv_ip4_addr(addr->host, addr->port, (struct sockaddr_in *)out) == 0 ||
-        uv_ip6_addr(addr->host, addr->port, (struct sockaddr_in6 *)out) == 0)
-        return KV_OK;
-    char port[8];
-    snprintf(port, sizeof port, "%u", addr->port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    uv_getaddrinfo_t request;
-    if (uv_getaddrinfo(loop, &request, NULL, addr->host, port, &hints) != 0)
-        return KV_E_NO_NODE;
-    memcpy(out, request.addrinfo->ai_addr, request.addrinfo->ai_addrlen);
-    uv_freeaddrinfo(request.addrinfo);
-    return KV_OK;
+    if (s->client_count < s->options.clients_max) {
+        s->client_count++;
+        conn_accept(c, 0);
+        return;
+    }
+    char host[HOST_MAX_BYTES + 1];
+    s->counters.refused_connections++;
+    static const char text[] = "this node serves as many clients as it can";
+    shell_complain(s, tcp_remote_host(c, host), "too_many_clients", KV_E_OVERLOADED, text);
+    struct message m = {.type = MSG_REFUSED,
+                        .cluster = node_cluster_hash(s->node),
+                        .refused = {.status = KV_E_OVERLOADED, .text = text}};
+    conn_send(c, &m);
+    conn_close_when_flushed(c); /* the core's WELCOME is not sent any more */
+}
+
+struct conn *tcp_slowest_client(struct shell *s)
+{
+    struct conn *most = NULL;
+    for (uint32_t i = 0; i < s->conn_cap; i++) {
+        struct conn *c = s->conns[i];
+        if (c && c->counted_bytes && (!most || c->counted_bytes > most->counted_bytes))
+            most = c;
+    }
+    return most;
 }
 
 int tcp_listen(struct shell *s, char error[256])
@@ -105,7 +138,7 @@ int tcp_listen(struct shell *s, char error[256])
     struct sockaddr_storage a;
     char text[ADDR_TEXT_MAX];
     addr_format(&s->options.listen, text);
-    if (resolve(s->loop, &s->options.listen, &a) != KV_OK) {
+    if (names_resolve_now(s->loop, &s->options.listen, &a) != KV_OK) {
         snprintf(error, 256, "cannot listen on %s: no such host", text);
         return KV_E_INVALID;
     }
@@ -131,10 +164,14 @@ static void on_retry(uv_timer_t *timer)
         peer_dial(p);
 }
 
+/* Who accepts connections only to refuse us is no reason to dial faster. */
 static void peer_retry_later(struct peer *p)
 {
     if (p->shell->ended || !p->wanted)
         return;
+    if (p->connected_us && shell_now_us() - p->connected_us > DIAL_BACKOFF_MAX_MS * UINT64_C(1000))
+        p->backoff_ms = DIAL_BACKOFF_MIN_MS;
+    p->connected_us = 0;
     uv_timer_start(&p->retry, on_retry, p->backoff_ms, 0);
     p->backoff_ms = p->backoff_ms * 2 > DIAL_BACKOFF_MAX_MS ? DIAL_BACKOFF_MAX_MS : p->backoff_ms * 2;
 }
@@ -150,12 +187,12 @@ static void on_connect(uv_connect_t *request, int status)
         conn_close(c);
         return;
     }
-    c->accepted = true; /* we chose whom to dial; the answer to our HELLO is checked by the core */
+    /* We chose whom to dial; the answer to our HELLO is checked by the core. */
+    conn_accept(c, p->member);
     conn_open(c);
     if (c->state != CONN_OPEN)
         return;
-    p->connected = true;
-    p->backoff_ms = DIAL_BACKOFF_MIN_MS;
+    p->connected_us = shell_now_us();
     struct event e = {.type = EV_PEER_CONNECTED, .peer = p->member};
     shell_step(s, &e);
 }
@@ -165,7 +202,7 @@ static void peer_dial(struct peer *p)
     struct shell *s = p->shell;
     struct sockaddr_storage a;
     struct conn *c = NULL;
-    if (resolve(s->loop, &p->addr, &a) == KV_OK)
+    if (names_resolve(&s->names, &p->addr, &a) == KV_OK)
         c = malloc(sizeof *c);
     if (!c) {
         peer_retry_later(p);
@@ -174,7 +211,6 @@ static void peer_dial(struct peer *p)
     conn_init(c, s);
     uv_tcp_init(s->loop, &c->tcp);
     c->self = to_peer(p->member);
-    c->member = p->member;
     p->conn = c;
     p->dialled_us = shell_now_us();
     if (uv_tcp_connect(&c->connect_request, &c->tcp, (struct sockaddr *)&a, on_connect) != 0)
@@ -212,10 +248,11 @@ void tcp_conn_gone(struct shell *s, struct conn *c)
 {
     struct event e = {0};
     if (c->self.conn) {
-        uint32_t place = (uint32_t)c->self.conn - 1;
+        uint32_t place = place_of(c->self);
         s->conns[place] = NULL;
         s->conn_free[s->conn_free_count++] = place;
         s->accepted_count--;
+        s->client_count -= c->accepted && !c->member;
         s->counters.connections--;
         e.type = EV_CONN_CLOSED;
         e.conn = c->self.conn;
@@ -226,7 +263,6 @@ void tcp_conn_gone(struct shell *s, struct conn *c)
         /* The core is told of failed attempts too: it may want to know that a founder is not there yet. */
         e.type = EV_PEER_LOST;
         e.peer = p->member;
-        p->connected = false;
         peer_retry_later(p);
     }
     conn_deinit(c);
@@ -235,27 +271,36 @@ void tcp_conn_gone(struct shell *s, struct conn *c)
         shell_step(s, &e);
 }
 
-static void check_dialling(uint64_t key, void *value, void *arg)
+static void check_conn(struct shell *s, struct conn *c, uint64_t now_us)
+{
+    conn_write_trim(c);
+    if (!conn_stalled(c, now_us))
+        return;
+    s->counters.stalled++;
+    conn_close(c);
+}
+
+static void check_peer(uint64_t key, void *value, void *arg)
 {
     (void)key;
     struct peer *p = value;
-    uint64_t now = *(uint64_t *)arg;
-    if (p->conn && p->conn->state == CONN_DIALLING && now - p->dialled_us > DIAL_TIMEOUT_US)
+    uint64_t now_us = *(uint64_t *)arg;
+    if (p->conn && p->conn->state == CONN_DIALLING && now_us - p->dialled_us > DIAL_TIMEOUT_US)
         conn_close(p->conn);
+    else if (p->conn)
+        check_conn(p->shell, p->conn, now_us);
 }
 
 /* Once a second: closes who is too slow. */
-void tcp_check_stalls(struct shell *s)
+void tcp_check(struct shell *s)
 {
-    uint64_t now = shell_now_us();
-    for (uint32_t i = 0; i < s->conn_cap; i++) {
-        struct conn *c = s->conns[i];
-        if (c && conn_stalled(c, now)) {
-            s->counters.stalled++;
-            conn_close(c);
-        }
-    }
-    map_each(&s->peers, check_dialling, &now);
+    uint64_t now_us = shell_now_us();
+    for (uint32_t i = 0; i < s->conn_cap; i++)
+        if (s->conns[i])
+            check_conn(s, s->conns[i], now_us);
+    map_each(&s->peers, check_peer, &now_us);
+    if (s->accept_owed)
+        on_connection((uv_stream_t *)&s->listener, 0);
 }
 
 static void close_peer(uint64_t key, void *value, void *arg)

@@ -21,7 +21,7 @@ void udp_deliver(struct shell *s, const struct addr *from, struct bytes datagram
     int rc = wire_decode_datagram(datagram, &s->receive_arena, &m);
     if (rc != KV_OK) {
         s->counters.malformed++;
-        shell_complain(s, from->host, "malformed_datagram", rc);
+        shell_complain(s, from->host, "malformed_datagram", rc, kv_error_text(rc));
         return;
     }
     if (m.type >= MSG_PING && m.type <= MSG_NACK) {
@@ -88,7 +88,7 @@ int udp_listen(struct shell *s, char error[256])
     struct sockaddr_storage a;
     char text[ADDR_TEXT_MAX];
     int rc = uv_udp_init(s->loop, &s->udp);
-    if (rc == 0 && resolve(s->loop, &s->options.listen, &a) != KV_OK)
+    if (rc == 0 && names_resolve_now(s->loop, &s->options.listen, &a) != KV_OK)
         rc = UV_EADDRNOTAVAIL;
     if (rc == 0)
         rc = uv_udp_bind(&s->udp, (struct sockaddr *)&a, 0);
@@ -107,10 +107,10 @@ void udp_send(struct shell *s, const struct addr *to, const struct message *m)
     struct wire_frame frame;
     struct sockaddr_storage a;
     buf_clear(&s->udp_out);
-    if (wire_encode(m, &s->udp_out, &frame) != KV_OK || resolve(s->loop, to, &a) != KV_OK)
+    if (wire_encode(m, &s->udp_out, &frame) != KV_OK || names_resolve(&s->names, to, &a) != KV_OK)
         return;
     uv_buf_t buf = uv_buf_init((char *)s->udp_out.data, (unsigned)s->udp_out.len);
-    /* A full socket buffer loses the datagram, as the network may. */
+    /* A full socket buffer loses the datagram, as the network may; so does a name not looked up yet. */
     if (uv_udp_try_send(&s->udp, &buf, 1, (struct sockaddr *)&a) >= 0) {
         s->counters.udp_packets_out++;
         s->counters.udp_bytes_out += s->udp_out.len;
