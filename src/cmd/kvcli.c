@@ -238,9 +238,11 @@ int cli_fail(const struct cli *cli, const char *key, const struct kv_result *r)
         fprintf(stderr, "kvcli: not found: %s%s\n", key,
                 r->proven ? ""
                           : " (not proven: too few of its homes answered; it may be on one that is away)");
-    } else {
+    } else if (r->needed) {
         fprintf(stderr, "kvcli: %s: %s (asked %u, acknowledged %u, needed %u, reachable %u)\n",
                 kv_error_word(r->status), r->message, r->asked, r->acked, r->needed, r->reachable);
+    } else { /* no coordinator had a say */
+        fprintf(stderr, "kvcli: %s: %s\n", kv_error_word(r->status), r->message);
     }
     return cli_exit_of(r->status);
 }
@@ -255,6 +257,14 @@ int cmd_help(struct cli *cli)
     return EXIT_OK;
 }
 
+/* The first of a set of options, as it is typed. */
+static const char *option_word(unsigned set)
+{
+    static const char *const WORDS[] = {"ttl", "literal", "local", "limit", "cursor",
+                                        "tsv", "failed",  "from",  "to",    "percent"};
+    return WORDS[__builtin_ctz(set)];
+}
+
 static int run_command(struct cli *cli)
 {
     const struct cli_command *c = cli_find(cli->argv[0]);
@@ -266,7 +276,7 @@ static int run_command(struct cli *cli)
     if (n > c->most)
         return cli_usage(cli, "%s: '%s' is one word too many", c->name, cli->argv[1 + c->most]);
     if (cli->given & ~c->options)
-        return cli_usage(cli, "%s does not take one of these options", c->name);
+        return cli_usage(cli, "%s does not take --%s", c->name, option_word(cli->given & ~c->options));
     if (!(c->options & OPT_QUORUM) && (cli->r || cli->w || cli->strict))
         return cli_usage(cli, "%s does not take -r, -w or --strict", c->name);
     return c->run(cli);

@@ -120,7 +120,7 @@ int cmd_get(struct cli *cli)
         json_print(json_result(key, &r, true));
     } else {
         fwrite(r.value, 1, r.value_len, stdout);
-        if (isatty(STDOUT_FILENO))
+        if (isatty(STDOUT_FILENO) || cli->interactive)
             putchar('\n');
     }
     return EXIT_OK;
