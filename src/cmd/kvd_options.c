@@ -49,6 +49,8 @@ static const struct argp_option OPTIONS[] = {
     {0},
 };
 
+#define SETTINGS_MAX 32u
+
 static void copy_name(struct argp_state *state, const char *what, const char *arg,
                       char out[NAME_MAX_BYTES + 1])
 {
@@ -99,8 +101,6 @@ static void parse_sync(struct argp_state *state, const char *arg, enum sync_mode
     argp_error(state, "--sync '%s': always, interval or none", arg);
 }
 
-static void read_config(struct argp_state *state, const char *path);
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct kvd_options *o = state->input;
@@ -131,7 +131,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (log_level_parse(arg, &o->log_level) != 0)
             argp_error(state, "--log '%s': debug, info, warn or error", arg);
         break;
-    case KEY_CONFIG: read_config(state, arg); break;
+    case KEY_CONFIG: break; /* read before */
     case ARGP_KEY_ARG: argp_error(state, "'%s' is not understood", arg); break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -184,44 +184,53 @@ static size_t config_table(cfg_opt_t *table, char (*names)[64], size_t max)
     return n;
 }
 
-static void read_config(struct argp_state *state, const char *path)
-{
-    cfg_opt_t table[32];
-    char names[32][64];
-    size_t n = config_table(table, names, 32);
-    cfg_t *cfg = cfg_init(table, CFGF_NONE);
-    int rc = cfg_parse(cfg, path); /* prints file, line and reason of a mistake itself */
-    if (rc != CFG_SUCCESS)
-        argp_error(state, "--config %s: %s", path,
-                   rc == CFG_FILE_ERROR ? "cannot be read" : "is not understood");
-    for (size_t i = 0; i < n; i++) {
-        const struct argp_option *o = find_option(names[i]);
-        const char *text = o->arg ? cfg_getstr(cfg, names[i]) : NULL;
-        if (text)
-            parse(o->key, (char *)text, state);
-        else if (!o->arg && cfg_getbool(cfg, names[i]))
-            parse(o->key, NULL, state);
-    }
-    cfg_free(cfg);
-}
-
-/* Flags win: the file is read first, wherever it stands on the line. */
-static error_t parse_config_only(int key, char *arg, struct argp_state *state)
-{
-    if (key == KEY_CONFIG)
-        read_config(state, arg);
-    return key == ARGP_KEY_ARG || key > 0 ? 0 : ARGP_ERR_UNKNOWN;
-}
-
-static error_t parse_flags(int key, char *arg, struct argp_state *state)
-{
-    return key == KEY_CONFIG ? 0 : parse(key, arg, state);
-}
-
 static void usage(const char *text)
 {
     fprintf(stderr, "kvd: %s\nTry 'kvd --help'.\n", text);
     exit(2);
+}
+
+/* Settings as the flags they stand for. Returns how many. */
+static int config_words(cfg_t *cfg, char (*names)[64], size_t count, char **words)
+{
+    int n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct argp_option *o = find_option(names[i]);
+        const char *text = o->arg ? cfg_getstr(cfg, names[i]) : NULL;
+        if (!text && (o->arg || !cfg_getbool(cfg, names[i])))
+            continue;
+        if (asprintf(&words[n], "--%s%s%s", o->name, text ? "=" : "", text ? text : "") < 0)
+            usage("out of memory");
+        n++;
+    }
+    return n;
+}
+
+static void read_config(const char *path, struct kvd_options *out)
+{
+    cfg_opt_t table[SETTINGS_MAX];
+    char names[SETTINGS_MAX][64], *words[SETTINGS_MAX + 1] = {(char *)"kvd"};
+    char error[4200];
+    size_t n = config_table(table, names, SETTINGS_MAX);
+    cfg_t *cfg = cfg_init(table, CFGF_NONE);
+    int rc = cfg_parse(cfg, path); /* prints line and reason of a mistake itself */
+    if (rc != CFG_SUCCESS) {
+        snprintf(error, sizeof error, "--config %s %s", path,
+                 rc == CFG_FILE_ERROR ? "cannot be read" : "is not understood");
+        usage(error);
+    }
+    int count = config_words(cfg, names, n, words + 1);
+    argp_parse(&PARSER, count + 1, words, ARGP_NO_HELP, NULL, out);
+    for (int i = 1; i <= count; i++)
+        free(words[i]);
+    cfg_free(cfg);
+}
+
+static error_t find_config(int key, char *arg, struct argp_state *state)
+{
+    if (key == KEY_CONFIG)
+        *(const char **)state->input = arg;
+    return key == ARGP_KEY_ARG || key > 0 ? 0 : ARGP_ERR_UNKNOWN;
 }
 
 static void check(const struct kvd_options *o)
@@ -251,10 +260,13 @@ void kvd_options_parse(int argc, char **argv, struct kvd_options *out)
     out->log_level = LOG_INFO;
     argp_program_version = GUREUM_VERSION_TEXT("kvd");
     argp_err_exit_status = 2;
-    struct argp first = PARSER, second = PARSER;
-    first.parser = parse_config_only;
-    second.parser = parse_flags;
-    argp_parse(&first, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_SILENT, NULL, out);
-    argp_parse(&second, argc, argv, 0, NULL, out);
+    /* Flags win: the file is read first, wherever it stands on the line. */
+    const char *config = NULL;
+    struct argp finder = PARSER;
+    finder.parser = find_config;
+    argp_parse(&finder, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_SILENT, NULL, &config);
+    if (config)
+        read_config(config, out);
+    argp_parse(&PARSER, argc, argv, 0, NULL, out);
     check(out);
 }
