@@ -7,7 +7,7 @@
 uint32_t sim_client(struct sim *s)
 {
     KV_ASSERT(s->client_count < SIM_CLIENTS_MAX);
-    struct client *c = &s->clients[++s->client_count];
+    struct caller *c = &s->clients[++s->client_count];
     c->origin = prng_u64(&s->prng) | 1;
     return s->client_count;
 }
@@ -21,7 +21,7 @@ static void call_free(struct sim_call *call)
     free(call);
 }
 
-void clients_deinit(struct sim *s)
+void callers_deinit(struct sim *s)
 {
     list_each_safe (it, &s->calls)
         call_free(container_of(it, struct sim_call, link));
@@ -39,7 +39,7 @@ static void finish(struct sim *s, struct sim_call *call, int status)
 
 static void say_hello(struct sim *s, uint32_t client, uint32_t node)
 {
-    struct client *c = &s->clients[client];
+    struct caller *c = &s->clients[client];
     c->conns[node] = net_connect(s, (struct end){.client = client}, node);
     struct message m = {.type = MSG_HELLO};
     m.hello = (struct msg_hello){.role = ROLE_CLIENT, .cluster = "", .name = ""};
@@ -61,7 +61,7 @@ static bool needs_stamp(const struct sim_call *call)
 
 static void mint(struct sim *s, struct sim_call *call)
 {
-    struct client *c = &s->clients[call->client];
+    struct caller *c = &s->clients[call->client];
     struct row *row = &call->request.request.row;
     row->stamp = (struct stamp){client_clock_mint(&c->clock, s->now_us), c->origin};
     if (call->options.ttl_ms)
@@ -71,7 +71,7 @@ static void mint(struct sim *s, struct sim_call *call)
 
 static void send(struct sim *s, struct sim_call *call)
 {
-    struct client *c = &s->clients[call->client];
+    struct caller *c = &s->clients[call->client];
     struct message m = call->request;
     m.id = call->id;
     m.cluster = c->cluster[call->node];
@@ -103,7 +103,7 @@ static void send_waiting(struct sim *s, uint32_t client, uint32_t node)
 
 static struct sim_call *submit(struct sim *s, struct sim_call *call)
 {
-    struct client *c = &s->clients[call->client];
+    struct caller *c = &s->clients[call->client];
     call->id = ++s->next_call;
     call->reply.began_us = s->now_us;
     list_push_back(&s->calls, &call->link);
@@ -197,7 +197,7 @@ struct sim_call *sim_scan(struct sim *s, uint32_t client, uint32_t node, const c
 
 static void take_response(struct sim *s, struct sim_call *call, const struct msg_response *r)
 {
-    struct client *c = &s->clients[call->client];
+    struct caller *c = &s->clients[call->client];
     if (needs_stamp(call)) {
         client_clock_receive(&c->clock, r->row.stamp.hlc);
         if (r->status == KV_OK || r->status == KV_E_NOT_FOUND) {
@@ -254,10 +254,10 @@ static void take_answer(struct sim *s, uint32_t client, const struct message *m)
     }
 }
 
-void client_message(struct sim *s, struct sim_conn *conn, struct message *m)
+void caller_message(struct sim *s, struct sim_conn *conn, struct message *m)
 {
     uint32_t client = conn->ends[0].client, node = conn->ends[1].node;
-    struct client *c = &s->clients[client];
+    struct caller *c = &s->clients[client];
     if (m->type == MSG_REFUSED)
         return; /* the connection will close */
     c->heard[node] = m->hlc;
@@ -272,10 +272,10 @@ void client_message(struct sim *s, struct sim_conn *conn, struct message *m)
     }
 }
 
-void client_conn_lost(struct sim *s, struct sim_conn *conn)
+void caller_conn_lost(struct sim *s, struct sim_conn *conn)
 {
     uint32_t client = conn->ends[0].client, node = conn->ends[1].node;
-    struct client *c = &s->clients[client];
+    struct caller *c = &s->clients[client];
     if (c->conns[node] != conn)
         return;
     c->conns[node] = NULL;

@@ -11,10 +11,17 @@
 #include "base/prng.h"
 #include "node/node.h"
 #include "sim/store.h"
+#include "sim/tally.h"
 
 #define SIM_NODES_MAX   16u
 #define SIM_CLIENTS_MAX 64u
 #define SIM_WALL_MS     UINT64_C(1700000000000) /* wall clocks at the beginning, before their skew */
+
+/* When a write is on disk (kvd --sync): before it is acknowledged; at least every SIM_SYNC_US; when the
+ * system pleases. The last two lose acknowledged writes to a power cut. */
+enum sim_sync { SIM_SYNC_ALWAYS, SIM_SYNC_INTERVAL, SIM_SYNC_NONE };
+#define SIM_SYNC_US      UINT64_C(100000)
+#define SIM_WRITEBACK_US UINT64_C(5000000)
 
 struct sim_config {
     uint64_t seed;
@@ -25,7 +32,11 @@ struct sim_config {
     /* A message takes this long, uniformly; 0, 0: 100 to 500 µs. So does a storage operation. */
     uint64_t delay_min_us, delay_max_us;
     uint64_t disk_min_us, disk_max_us;
-    void (*log)(uint32_t node, uint64_t now_us, const char *text); /* NULL: none */
+    enum sim_sync sync;
+    /* What happens, as lines for people: what nodes log, and sim_say. NULL: nobody is told. */
+    void (*log)(uint32_t node, uint64_t now_us, const char *text);
+    sim_store_lost_fn lost; /* told of each row that a disk loses; NULL: nobody is */
+    void *lost_arg;
 };
 
 struct sim;
@@ -37,6 +48,12 @@ struct prng *sim_prng(struct sim *s);
 
 /* A hash over all that happened. */
 uint64_t sim_trace(const struct sim *s);
+
+/* How often what has happened. Of the nodes' own counters those of ended lives; sim_look adds the others. */
+struct tally *sim_tally(struct sim *s);
+
+/* A line in the story that `log` is told; `node` 0: nobody's. */
+void sim_say(struct sim *s, uint32_t node, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- time ---- */
 
@@ -56,14 +73,26 @@ struct sim_setup {
     uint32_t weight;
     uint32_t partitions;
     uint32_t replicas;
-    int64_t skew_ms; /* of its wall clock; may be changed while it runs */
+    /* May be changed while it runs. */
+    int64_t skew_ms;   /* of its wall clock */
+    int64_t drift_ppm; /* it also runs this much too fast, since drift_us */
+    uint64_t drift_us;
+    uint64_t disk_extra_us; /* a storage operation takes up to this much longer */
+    bool disk_refuses;      /* the store does not open */
 };
 struct sim_setup *sim_setup(struct sim *s, uint32_t node);
 
-void sim_start(struct sim *s, uint32_t node);
+/* KV_E_IO: the store does not open, and the node is not running. */
+int sim_start(struct sim *s, uint32_t node);
 void sim_kill(struct sim *s, uint32_t node); /* SIGKILL: of what was not finished on disk, the seed decides */
-void sim_stop(struct sim *s, uint32_t node); /* SIGTERM */
-void sim_wipe(struct sim *s, uint32_t node); /* a blank store; the node is not running */
+void sim_power_cut(struct sim *s, uint32_t node); /* and what was not synced is lost, the newest first */
+/* Soon: while its next write is on its way to the disk, or after `us` without one. */
+void sim_doom(struct sim *s, uint32_t node, bool power, uint64_t us);
+void sim_stop(struct sim *s, uint32_t node);  /* SIGTERM */
+void sim_pause(struct sim *s, uint32_t node); /* SIGSTOP: what comes meanwhile waits */
+void sim_resume(struct sim *s, uint32_t node);
+bool sim_paused(const struct sim *s, uint32_t node);
+void sim_wipe(struct sim *s, uint32_t node);                    /* a blank store; the node is not running */
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to); /* id and ring of another's: cp -a */
 struct node *sim_node(struct sim *s, uint32_t node);            /* NULL: not running */
 struct sim_store *sim_store(struct sim *s, uint32_t node);
@@ -71,14 +100,28 @@ struct sim_store *sim_store(struct sim *s, uint32_t node);
 /* Whether a node left by itself, and with which status. */
 bool sim_exited(const struct sim *s, uint32_t node, int *status);
 
+/* The first node that left with another status than 0, and why; 0: none. */
+uint32_t sim_failed(const struct sim *s, const char **why);
+
 /* How often a node has logged a line that contains `text`. */
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text);
 
 /* ---- the network ---- */
 
-/* One direction. A cut link loses datagrams and holds back streams; a stream held for long breaks. */
+/* One direction between two nodes; node 0 is all the clients. May be changed at any time. */
+struct sim_link {
+    bool cut;             /* datagrams are lost and streams held back; a stream held for long breaks */
+    bool clogged;         /* streams are held back, datagrams pass */
+    uint8_t loss_percent; /* of datagrams */
+    uint8_t duplicate_percent;
+    uint8_t reorder_percent;             /* of datagrams: 50 ms late at most */
+    uint8_t tail_percent;                /* of messages: up to a second late, few very late (Pareto) */
+    uint64_t delay_min_us, delay_max_us; /* 0, 0: as configured */
+};
+struct sim_link *sim_link(struct sim *s, uint32_t from, uint32_t to);
+
 void sim_cut(struct sim *s, uint32_t from, uint32_t to, bool cut);
-void sim_heal(struct sim *s);
+void sim_heal(struct sim *s);                   /* all links as in the beginning */
 void sim_loss(struct sim *s, uint32_t percent); /* of datagrams, everywhere */
 
 /* ---- clients: as libkv, they learn the cluster's clock from the nodes and mint their stamps ---- */

@@ -1,15 +1,18 @@
 /* What the files of the simulation share.
  *     world.c    time, events, the trace          net.c     links, connections, datagrams
- *     process.c  nodes as processes with a disk   client.c  clients */
+ *     process.c  nodes as processes with a disk   client.c  plain clients, for tests
+ *     kv.c       clients made of libkv's core */
 #ifndef SIM_INTERNAL_H
 #define SIM_INTERNAL_H
 
 #include "base/assert.h"
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "client/clock.h"
 #include "kv_error.h"
 #include "sim/cluster.h"
+#include "sim/look.h"
 #include "wire/wire.h"
 
 #define SIM_BACKOFF_MIN_US UINT64_C(50000)
@@ -22,7 +25,8 @@
 struct sim_timer {
     struct heap_node at;
     void (*fire)(struct sim *s, struct sim_timer *t);
-    bool embedded; /* part of a longer-lived struct */
+    struct list waiting; /* in the backlog of a paused process */
+    bool embedded;       /* part of a longer-lived struct */
 };
 
 void *sim_must(void *p);
@@ -38,7 +42,8 @@ struct end {
     uint32_t node;   /* 0: a client's */
     uint64_t serial; /* of the process */
     uint32_t client;
-    uint32_t member; /* dialler only: how its core calls the other end */
+    struct sim_kv *kv; /* libkv's; NULL: a caller's */
+    uint32_t member;   /* dialler only: how its core calls the other end */
     bool open;
     uint64_t last_us; /* the last packet towards this end arrives then: they stay in order */
     struct list held; /* packets towards this end that a cut link keeps back */
@@ -51,14 +56,12 @@ struct sim_conn {
     struct end ends[2]; /* dialler, acceptor */
 };
 
-struct link {
-    bool cut;
-};
-
 struct net {
-    struct link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* 0: clients */
+    struct sim_link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* 0: clients */
+    uint64_t arrives_us[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];   /* the latest datagram under way */
     uint32_t loss_percent;
     struct list conns;
+    struct map by_id;
     uint64_t next_conn;
 };
 
@@ -71,6 +74,7 @@ void net_close(struct sim *s, struct sim_conn *c, int from);
 void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const struct message *m);
 void net_process_gone(struct sim *s, uint32_t node, uint64_t serial);
 bool net_is_cut(const struct sim *s, uint32_t from, uint32_t to);
+bool net_stalls(const struct sim *s, uint32_t from, uint32_t to); /* streams: cut or clogged */
 
 /* ---- process ---- */
 
@@ -89,7 +93,12 @@ struct process {
     struct node *node; /* NULL: not running */
     uint64_t serial;   /* of the life */
     struct sim_timer tick;
+    struct sim_timer doom; /* it dies then, or earlier: in the middle of its next write */
+    bool doom_is_power;
     uint64_t last_write_us;
+    uint64_t synced_us; /* the store was last synced, unless it is always */
+    bool paused;
+    struct list backlog;                  /* timers that fired meanwhile, in order */
     struct dial dials[SIM_NODES_MAX + 1]; /* by member id */
     bool exiting;
     bool exited;
@@ -102,6 +111,9 @@ void process_deinit(struct sim *s, struct process *p);
 void process_step(struct sim *s, struct process *p, const struct event *e);
 struct process *process_at(struct sim *s, const struct addr *addr);
 void process_conn_lost(struct sim *s, struct sim_conn *c, int end);
+
+/* Whether the process is paused; the timer then fires again when it goes on. */
+bool process_defers(struct sim *s, uint32_t node, struct sim_timer *t);
 
 /* ---- client ---- */
 
@@ -118,7 +130,7 @@ struct sim_call {
     struct sim_reply reply;
 };
 
-struct client {
+struct caller {
     struct client_clock clock;
     uint64_t origin;
     struct sim_conn *conns[SIM_NODES_MAX + 1];
@@ -127,9 +139,14 @@ struct client {
     uint64_t cluster[SIM_NODES_MAX + 1];
 };
 
-void client_message(struct sim *s, struct sim_conn *c, struct message *m);
-void client_conn_lost(struct sim *s, struct sim_conn *c);
-void clients_deinit(struct sim *s);
+void caller_message(struct sim *s, struct sim_conn *c, struct message *m);
+void caller_conn_lost(struct sim *s, struct sim_conn *c);
+void callers_deinit(struct sim *s);
+
+/* ---- kv ---- */
+
+void sim_kv_message(struct sim *s, struct sim_conn *c, struct message *m);
+void sim_kv_conn_lost(struct sim *s, struct sim_conn *c);
 
 struct sim {
     struct sim_config config;
@@ -140,8 +157,12 @@ struct sim {
     struct net net;
     struct process processes[SIM_NODES_MAX + 1];
     uint64_t next_serial;
+    struct tally tally;
+    uint32_t failed; /* the first node that left with an error */
+    char failure[200];
+    int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
     struct node_founder founders[SIM_NODES_MAX];
-    struct client clients[SIM_CLIENTS_MAX + 1];
+    struct caller clients[SIM_CLIENTS_MAX + 1];
     uint32_t client_count;
     struct list calls;
     uint64_t next_call;

@@ -4,6 +4,10 @@
 
 #include "sim/internal.h"
 
+#define TAIL_MIN_US    UINT64_C(2000)
+#define TAIL_MAX_US    UINT64_C(1000000)
+#define REORDER_MAX_US UINT64_C(50000)
+
 enum { TOWARDS_DIALLER = 0, TOWARDS_ACCEPTOR = 1 };
 
 struct packet {
@@ -34,6 +38,7 @@ struct own_close {
 void net_init(struct sim *s)
 {
     list_init(&s->net.conns);
+    map_init(&s->net.by_id);
 }
 
 void net_deinit(struct sim *s)
@@ -45,11 +50,22 @@ void net_deinit(struct sim *s)
                 free(container_of(packet, struct packet, held));
         free(c);
     }
+    map_deinit(&s->net.by_id);
 }
 
 bool net_is_cut(const struct sim *s, uint32_t from, uint32_t to)
 {
     return s->net.links[from][to].cut;
+}
+
+bool net_stalls(const struct sim *s, uint32_t from, uint32_t to)
+{
+    return s->net.links[from][to].cut || s->net.links[from][to].clogged;
+}
+
+struct sim_link *sim_link(struct sim *s, uint32_t from, uint32_t to)
+{
+    return &s->net.links[from][to];
 }
 
 void sim_cut(struct sim *s, uint32_t from, uint32_t to, bool cut)
@@ -67,9 +83,24 @@ void sim_loss(struct sim *s, uint32_t percent)
     s->net.loss_percent = percent;
 }
 
-static uint64_t delay_us(struct sim *s)
+static bool chance(struct sim *s, uint32_t percent)
 {
-    return sim_between(s, s->config.delay_min_us, s->config.delay_max_us);
+    return percent && prng_below(&s->prng, 100) < percent;
+}
+
+/* The tail is Pareto's with exponent 1, between 2 ms and TAIL_MAX_US: half are below 4 ms, one in 500 a
+ * second. */
+static uint64_t delay_us(struct sim *s, uint32_t from, uint32_t to)
+{
+    const struct sim_link *l = &s->net.links[from][to];
+    uint64_t us = l->delay_max_us ? sim_between(s, l->delay_min_us, l->delay_max_us)
+                                  : sim_between(s, s->config.delay_min_us, s->config.delay_max_us);
+    if (!l->delay_max_us && !chance(s, l->tail_percent))
+        return us;
+    s->tally.counts[TALLY_DELAYED]++;
+    if (!l->delay_max_us)
+        us += TAIL_MAX_US / (1 + prng_below(&s->prng, TAIL_MAX_US / TAIL_MIN_US));
+    return us;
 }
 
 /* ---- bytes ---- */
@@ -110,8 +141,31 @@ static void lost(struct sim *s, struct sim_conn *c, int end)
 {
     if (c->ends[end].node)
         process_conn_lost(s, c, end);
+    else if (c->ends[end].kv)
+        sim_kv_conn_lost(s, c);
     else
-        client_conn_lost(s, c);
+        caller_conn_lost(s, c);
+}
+
+static void fire_own_close(struct sim *s, struct sim_timer *t)
+{
+    struct own_close *o = (struct own_close *)t;
+    const struct end *e = &o->conn->ends[o->end];
+    if (process_defers(s, e->node, t))
+        return;
+    if (s->processes[e->node].node && s->processes[e->node].serial == e->serial)
+        lost(s, o->conn, o->end);
+    free(o);
+}
+
+/* Not at once: the process is in the middle of a step, or paused. */
+static void lost_soon(struct sim *s, struct sim_conn *c, int end)
+{
+    struct own_close *o = sim_must(calloc(1, sizeof *o));
+    o->timer.fire = fire_own_close;
+    o->conn = c;
+    o->end = end;
+    sim_schedule(s, &o->timer, s->now_us + 1);
 }
 
 static void arrive(struct sim *s, struct packet *p)
@@ -138,8 +192,10 @@ static void arrive(struct sim *s, struct packet *p)
         in.message.from = e == &c->ends[0] ? to_peer(e->member) : to_conn(c->id);
         in.message.message = &m;
         process_step(s, &s->processes[e->node], &in);
+    } else if (e->kv) {
+        sim_kv_message(s, c, &m);
     } else {
-        client_message(s, c, &m);
+        caller_message(s, c, &m);
     }
     message_release(&m);
 }
@@ -147,10 +203,15 @@ static void arrive(struct sim *s, struct packet *p)
 /* Both ends learn it at once: what TCP would find out by itself, each in its time. */
 static void break_off(struct sim *s, struct sim_conn *c)
 {
+    s->tally.counts[TALLY_STREAM_BROKEN]++;
     for (int i = 0; i < 2; i++) {
         bool lives = end_lives(s, &c->ends[i]);
         c->ends[i].open = false;
-        if (lives)
+        if (!lives)
+            continue;
+        if (c->ends[i].node)
+            lost_soon(s, c, i);
+        else
             lost(s, c, i);
     }
 }
@@ -169,18 +230,25 @@ static void fire_look(struct sim *s, struct sim_timer *t)
     struct look *l = (struct look *)t;
     struct sim_conn *c = l->conn;
     int to = l->to;
-    free(l);
     struct end *e = &c->ends[to];
-    if (net_is_cut(s, c->ends[1 - to].node, e->node)) {
+    if (process_defers(s, e->node, t))
+        return;
+    free(l);
+    if (net_stalls(s, c->ends[1 - to].node, e->node)) {
         if (s->now_us - e->held_since_us > SIM_HOLD_LIMIT_US)
             break_off(s, c);
         if (end_lives(s, e))
             look_again(s, c, to);
         return;
     }
-    list_each_safe (it, &e->held)
+    struct list held; /* an arrival may end this process, or this very run of packets */
+    list_init(&held);
+    list_each_safe (it, &e->held) {
+        list_remove(it);
+        list_push_back(&held, it);
+    }
+    list_each_safe (it, &held)
         arrive(s, container_of(it, struct packet, held));
-    list_init(&e->held);
 }
 
 static void look_again(struct sim *s, struct sim_conn *c, int to)
@@ -196,10 +264,14 @@ static void fire_packet(struct sim *s, struct sim_timer *t)
 {
     struct packet *p = (struct packet *)t;
     struct end *e = &p->conn->ends[p->to];
-    if (list_empty(&e->held) && !net_is_cut(s, p->conn->ends[1 - p->to].node, e->node)) {
+    uint32_t from = p->conn->ends[1 - p->to].node;
+    if (process_defers(s, e->node, t))
+        return;
+    if (list_empty(&e->held) && !net_stalls(s, from, e->node)) {
         arrive(s, p);
         return;
     }
+    s->tally.counts[net_is_cut(s, from, e->node) ? TALLY_CUT_STREAM : TALLY_CLOGGED]++;
     if (list_empty(&e->held)) {
         e->held_since_us = s->now_us;
         look_again(s, p->conn, p->to);
@@ -217,7 +289,7 @@ static void send_bytes(struct sim *s, struct sim_conn *c, int to, struct bytes b
     if (bytes.len)
         memcpy(p->data, bytes.data, bytes.len);
     struct end *e = &c->ends[to];
-    uint64_t at = s->now_us + delay_us(s);
+    uint64_t at = s->now_us + delay_us(s, c->ends[1 - to].node, e->node);
     e->last_us = at > e->last_us ? at : e->last_us;
     sim_schedule(s, &p->timer, e->last_us);
 }
@@ -233,18 +305,13 @@ struct sim_conn *net_connect(struct sim *s, struct end dialler, uint32_t to)
         list_init(&c->ends[i].held);
     }
     list_push_back(&s->net.conns, &c->link);
+    KV_ASSERT(map_set(&s->net.by_id, c->id, c) == KV_OK);
     return c;
 }
 
 struct sim_conn *net_find(struct sim *s, uint64_t id)
 {
-    /* Newest first: most of the old ones are closed. */
-    for (struct list *it = s->net.conns.prev; it != &s->net.conns; it = it->prev) {
-        struct sim_conn *c = container_of(it, struct sim_conn, link);
-        if (c->id == id)
-            return c;
-    }
-    return NULL;
+    return map_get(&s->net.by_id, id);
 }
 
 void net_send(struct sim *s, struct sim_conn *c, int from, const struct message *m)
@@ -257,28 +324,14 @@ void net_send(struct sim *s, struct sim_conn *c, int from, const struct message 
     buf_deinit(&bytes);
 }
 
-static void fire_own_close(struct sim *s, struct sim_timer *t)
-{
-    struct own_close *o = (struct own_close *)t;
-    const struct end *e = &o->conn->ends[o->end];
-    if (s->processes[e->node].node && s->processes[e->node].serial == e->serial)
-        lost(s, o->conn, o->end);
-    free(o);
-}
-
 void net_close(struct sim *s, struct sim_conn *c, int from)
 {
     if (!end_lives(s, &c->ends[from]))
         return;
     c->ends[from].open = false;
     send_bytes(s, c, 1 - from, (struct bytes){NULL, 0});
-    if (!c->ends[from].node)
-        return;
-    struct own_close *o = sim_must(calloc(1, sizeof *o));
-    o->timer.fire = fire_own_close;
-    o->conn = c;
-    o->end = from;
-    sim_schedule(s, &o->timer, s->now_us + 1);
+    if (c->ends[from].node)
+        lost_soon(s, c, from);
 }
 
 void net_process_gone(struct sim *s, uint32_t node, uint64_t serial)
@@ -300,7 +353,11 @@ static void fire_datagram(struct sim *s, struct sim_timer *t)
 {
     struct datagram *d = (struct datagram *)t;
     struct process *p = process_at(s, &d->to);
-    if (p && !net_is_cut(s, d->from, p->index)) {
+    if (p && process_defers(s, p->index, t))
+        return;
+    if (p && net_is_cut(s, d->from, p->index)) {
+        s->tally.counts[TALLY_CUT_DATAGRAM]++;
+    } else if (p) {
         struct message m;
         arena_reset(&s->arena);
         KV_ASSERT(wire_decode_datagram(bytes_of(d->data, d->len), &s->arena, &m) == KV_OK);
@@ -315,13 +372,9 @@ static void fire_datagram(struct sim *s, struct sim_timer *t)
     free(d);
 }
 
-void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const struct message *m)
+static void send_datagram(struct sim *s, uint32_t from, const struct addr *to, struct bytes bytes,
+                          uint64_t at_us)
 {
-    if (prng_below(&s->prng, 100) < s->net.loss_percent)
-        return;
-    struct buf bytes = {0};
-    encode(m, &bytes);
-    KV_ASSERT(bytes.len <= DATAGRAM_MAX_BYTES);
     struct datagram *d = sim_must(calloc(1, sizeof *d + bytes.len));
     d->timer.fire = fire_datagram;
     d->from = from;
@@ -329,6 +382,39 @@ void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const str
     d->to = *to;
     d->len = bytes.len;
     memcpy(d->data, bytes.data, bytes.len);
+    sim_schedule(s, &d->timer, at_us);
+}
+
+/* When a datagram sent now arrives; overtaking is counted. */
+static uint64_t arrival_us(struct sim *s, uint32_t from, uint32_t to)
+{
+    uint64_t at = s->now_us + delay_us(s, from, to);
+    if (chance(s, s->net.links[from][to].reorder_percent))
+        at += sim_between(s, 1000, REORDER_MAX_US);
+    uint64_t *latest_us = &s->net.arrives_us[from][to];
+    if (at < *latest_us)
+        s->tally.counts[TALLY_REORDERED]++;
+    else
+        *latest_us = at;
+    return at;
+}
+
+void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const struct message *m)
+{
+    const struct process *p = process_at(s, to);
+    uint32_t index = p ? p->index : from;
+    const struct sim_link *l = &s->net.links[from][index];
+    if (chance(s, s->net.loss_percent) || chance(s, l->loss_percent)) {
+        s->tally.counts[TALLY_LOST]++;
+        return;
+    }
+    struct buf bytes = {0};
+    encode(m, &bytes);
+    KV_ASSERT(bytes.len <= DATAGRAM_MAX_BYTES);
+    send_datagram(s, from, to, buf_bytes(&bytes), arrival_us(s, from, index));
+    if (chance(s, l->duplicate_percent)) {
+        s->tally.counts[TALLY_DUPLICATED]++;
+        send_datagram(s, from, to, buf_bytes(&bytes), arrival_us(s, from, index));
+    }
     buf_deinit(&bytes);
-    sim_schedule(s, &d->timer, s->now_us + delay_us(s));
 }

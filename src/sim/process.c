@@ -26,18 +26,57 @@ static bool lives(const struct sim *s, uint32_t node, uint64_t serial)
     return s->processes[node].node && s->processes[node].serial == serial;
 }
 
+bool process_defers(struct sim *s, uint32_t node, struct sim_timer *t)
+{
+    struct process *p = &s->processes[node];
+    if (!p->paused)
+        return false;
+    list_push_back(&p->backlog, &t->waiting);
+    return true;
+}
+
+/* All that has waited happens now, in order. */
+static void fire_backlog(struct sim *s, struct process *p)
+{
+    p->paused = false;
+    list_each_safe (it, &p->backlog) {
+        list_remove(it);
+        sim_schedule(s, container_of(it, struct sim_timer, waiting), s->now_us);
+    }
+}
+
 static void fire_tick(struct sim *s, struct sim_timer *t)
 {
     struct process *p = container_of(t, struct process, tick);
+    if (process_defers(s, p->index, t))
+        return;
     struct event e = {.type = EV_TICK};
     process_step(s, p, &e);
+}
+
+static void fire_doom(struct sim *s, struct sim_timer *t)
+{
+    struct process *p = container_of(t, struct process, doom);
+    if (p->doom_is_power)
+        sim_power_cut(s, p->index);
+    else
+        sim_kill(s, p->index);
+}
+
+static void new_store(struct sim *s, struct process *p)
+{
+    p->store = sim_store_create(prng_u64(&s->prng) | 1);
+    sim_store_lazy(p->store, s->config.sync != SIM_SYNC_ALWAYS);
+    sim_store_on_loss(p->store, s->config.lost, s->config.lost_arg);
 }
 
 void process_init(struct sim *s, uint32_t index)
 {
     struct process *p = &s->processes[index];
     p->index = index;
+    list_init(&p->backlog);
     p->tick = (struct sim_timer){.fire = fire_tick, .embedded = true};
+    p->doom = (struct sim_timer){.fire = fire_doom, .embedded = true};
     snprintf(p->setup.name, sizeof p->setup.name, "n%u", index);
     snprintf(p->setup.cluster, sizeof p->setup.cluster, "sim");
     snprintf(p->setup.addr.host, sizeof p->setup.addr.host, "127.0.0.1");
@@ -48,12 +87,14 @@ void process_init(struct sim *s, uint32_t index)
     struct node_founder *f = &s->founders[index - 1];
     memcpy(f->name, p->setup.name, sizeof f->name);
     f->addr = p->setup.addr;
-    p->store = sim_store_create(prng_u64(&s->prng) | 1);
+    new_store(s, p);
 }
 
 void process_deinit(struct sim *s, struct process *p)
 {
+    fire_backlog(s, p);
     sim_cancel(s, &p->tick);
+    sim_cancel(s, &p->doom);
     if (p->node)
         node_destroy(p->node);
     sim_store_destroy(p->store);
@@ -68,9 +109,13 @@ struct process *process_at(struct sim *s, const struct addr *addr)
     return NULL;
 }
 
-static uint64_t wall_ms(const struct sim *s, const struct process *p)
+static uint64_t wall_ms(struct sim *s, const struct process *p)
 {
-    return (uint64_t)((int64_t)(SIM_WALL_MS + s->now_us / 1000) + p->setup.skew_ms);
+    int64_t since_us = (int64_t)(s->now_us - p->setup.drift_us);
+    int64_t skew_ms = p->setup.skew_ms + since_us / 1000 * p->setup.drift_ppm / 1000000;
+    s->skew_min_ms = skew_ms < s->skew_min_ms ? skew_ms : s->skew_min_ms;
+    s->skew_max_ms = skew_ms > s->skew_max_ms ? skew_ms : s->skew_max_ms;
+    return (uint64_t)((int64_t)(SIM_WALL_MS + s->now_us / 1000) + skew_ms);
 }
 
 /* ---- dialling ---- */
@@ -105,13 +150,15 @@ static void tell_peer(struct sim *s, struct process *p, enum event_type type, ui
 static void fire_attempt(struct sim *s, struct sim_timer *t)
 {
     struct attempt a = *(struct attempt *)t;
+    if (process_defers(s, a.node, t))
+        return;
     free(t);
     struct process *p = &s->processes[a.node];
     struct dial *d = &p->dials[a.member];
     if (!lives(s, a.node, a.serial) || d->attempt != a.attempt || !d->wanted || d->conn)
         return;
     struct process *to = process_at(s, &d->addr);
-    bool cut = to && (net_is_cut(s, p->index, to->index) || net_is_cut(s, to->index, p->index));
+    bool cut = to && (net_stalls(s, p->index, to->index) || net_stalls(s, to->index, p->index));
     if (!to || cut) {
         dial_again(s, p, a.member);
         if (cut)
@@ -173,13 +220,21 @@ static struct sim_conn *conn_of(struct sim *s, struct process *p, struct endpoin
 static void fire_job(struct sim *s, struct sim_timer *t)
 {
     struct job_done j = *(struct job_done *)t;
+    if (process_defers(s, j.node, t))
+        return;
     free(t);
     if (!lives(s, j.node, j.serial))
         return; /* the crash took care of it */
     struct process *p = &s->processes[j.node];
     struct event e;
     arena_reset(&s->arena);
+    if (s->now_us >= p->synced_us + (s->config.sync == SIM_SYNC_NONE ? SIM_WRITEBACK_US : SIM_SYNC_US)) {
+        sim_store_sync(p->store);
+        p->synced_us = s->now_us;
+    }
     sim_store_finish(p->store, j.job, &s->arena, &e);
+    if (e.type == EV_STORE_WRITTEN && e.written.status == KV_E_FULL)
+        s->tally.counts[TALLY_DISK_FULL]++;
     process_step(s, p, &e);
     sim_job_release(j.job, &e);
 }
@@ -192,9 +247,15 @@ static void submit(struct sim *s, struct process *p, struct effect *e)
     j->serial = p->serial;
     j->job = sim_store_submit(p->store, e);
     uint64_t at = s->now_us + sim_between(s, s->config.disk_min_us, s->config.disk_max_us);
+    if (p->setup.disk_extra_us) {
+        s->tally.counts[TALLY_DISK_SLOW]++;
+        at += sim_between(s, 0, p->setup.disk_extra_us);
+    }
     if (sim_job_is_write(j->job)) {
         at = at > p->last_write_us ? at : p->last_write_us;
         p->last_write_us = at;
+        if (heap_contains(&p->doom.at))
+            sim_schedule(s, &p->doom, sim_between(s, s->now_us, at));
     }
     sim_schedule(s, &j->timer, at);
 }
@@ -235,6 +296,10 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
     case EF_EXIT:
         p->exiting = true;
         p->exit_status = e->exit.status;
+        if (p->exit_status && !s->failed) {
+            s->failed = p->index;
+            snprintf(s->failure, sizeof s->failure, "%s", e->exit.text);
+        }
         log_line_of(s, p, e->exit.text);
         break;
     }
@@ -243,8 +308,11 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
 static void end_process(struct sim *s, struct process *p)
 {
     net_process_gone(s, p->index, p->serial);
-    sim_store_crash(p->store, &s->prng);
+    s->tally.counts[TALLY_WRITE_TORN] += sim_store_crash(p->store, &s->prng);
+    fire_backlog(s, p);
     sim_cancel(s, &p->tick);
+    sim_cancel(s, &p->doom);
+    sim_look_counters(p->node, &s->tally);
     node_destroy(p->node);
     p->node = NULL;
     memset(p->dials, 0, sizeof p->dials);
@@ -253,7 +321,7 @@ static void end_process(struct sim *s, struct process *p)
 
 void process_step(struct sim *s, struct process *p, const struct event *e)
 {
-    KV_ASSERT(p->node && !s->stepping);
+    KV_ASSERT(p->node && !s->stepping && !p->paused);
     s->stepping = true;
     sim_note(s, p->index, e->type);
     struct now now = {.mono_us = 1000000 + s->now_us, .wall_ms = wall_ms(s, p)};
@@ -308,10 +376,16 @@ static uint64_t next_generation(struct process *p)
     return generation;
 }
 
-void sim_start(struct sim *s, uint32_t node)
+int sim_start(struct sim *s, uint32_t node)
 {
     struct process *p = &s->processes[node];
     KV_ASSERT(!p->node);
+    if (p->setup.disk_refuses) {
+        s->tally.counts[TALLY_DISK_REFUSED]++;
+        return KV_E_IO;
+    }
+    if (p->serial)
+        s->tally.counts[TALLY_RESTART]++;
     struct node_config config = {
         .name = p->setup.name,
         .cluster = p->setup.cluster,
@@ -347,6 +421,7 @@ void sim_start(struct sim *s, uint32_t node)
     }
     struct event e = {.type = EV_START};
     process_step(s, p, &e);
+    return KV_OK;
 }
 
 void sim_kill(struct sim *s, uint32_t node)
@@ -355,18 +430,59 @@ void sim_kill(struct sim *s, uint32_t node)
         end_process(s, &s->processes[node]);
 }
 
+void sim_power_cut(struct sim *s, uint32_t node)
+{
+    sim_kill(s, node);
+    s->tally.counts[TALLY_WRITE_LOST] += sim_store_power_cut(s->processes[node].store, &s->prng);
+}
+
+void sim_doom(struct sim *s, uint32_t node, bool power, uint64_t us)
+{
+    struct process *p = &s->processes[node];
+    KV_ASSERT(p->node);
+    p->doom_is_power = power;
+    sim_schedule(s, &p->doom, s->now_us + us);
+}
+
 void sim_stop(struct sim *s, uint32_t node)
 {
     struct event e = {.type = EV_STOP};
     process_step(s, &s->processes[node], &e);
 }
 
+void sim_pause(struct sim *s, uint32_t node)
+{
+    KV_ASSERT(s->processes[node].node);
+    s->processes[node].paused = true;
+}
+
+void sim_resume(struct sim *s, uint32_t node)
+{
+    if (s->processes[node].paused)
+        fire_backlog(s, &s->processes[node]);
+}
+
+bool sim_paused(const struct sim *s, uint32_t node)
+{
+    return s->processes[node].paused;
+}
+
+static void tell_lost(struct bytes key, const struct row *row, void *arg)
+{
+    const struct sim *s = arg;
+    (void)row;
+    s->config.lost(key, s->config.lost_arg);
+}
+
 void sim_wipe(struct sim *s, uint32_t node)
 {
     struct process *p = &s->processes[node];
     KV_ASSERT(!p->node);
+    if (s->config.lost)
+        sim_store_each(p->store, tell_lost, s);
+    s->tally.counts[TALLY_STORE_WIPED]++;
     sim_store_destroy(p->store);
-    p->store = sim_store_create(prng_u64(&s->prng) | 1);
+    new_store(s, p);
 }
 
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)
@@ -384,6 +500,12 @@ bool sim_exited(const struct sim *s, uint32_t node, int *status)
 {
     *status = s->processes[node].exit_status;
     return s->processes[node].exited;
+}
+
+uint32_t sim_failed(const struct sim *s, const char **why)
+{
+    *why = s->failure;
+    return s->failed;
 }
 
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text)

@@ -34,10 +34,26 @@ struct meta {
     struct buf value;
 };
 
+/* What a record was before an unsynced write. */
+struct undo {
+    uint64_t sequence; /* of the write: those of one batch go together */
+    uint32_t member;
+    struct buf key;
+    bool there;
+    struct row row;
+    struct stamp stamp;
+    uint64_t bytes;
+};
+
 struct sim_store {
     uint64_t id;
     uint64_t sequence;
     bool full;
+    bool lazy;
+    struct undo *undo; /* oldest first */
+    size_t undo_count, undo_cap;
+    sim_store_lost_fn lost;
+    void *lost_arg;
     struct table rows;
     struct table notes;
     struct meta meta[META_MAX];
@@ -157,6 +173,8 @@ void sim_store_destroy(struct sim_store *st)
         return;
     list_each_safe (it, &st->jobs)
         job_free(container_of(it, struct sim_job, link));
+    sim_store_sync(st);
+    free(st->undo);
     table_deinit(&st->rows);
     table_deinit(&st->notes);
     for (uint32_t i = 0; i < st->meta_count; i++)
@@ -186,6 +204,7 @@ void sim_store_meta_put(struct sim_store *st, const char *name, struct bytes val
     if (i == st->meta_count)
         memcpy(st->meta[st->meta_count++].name, name, strlen(name) + 1);
     KV_ASSERT(buf_set(&st->meta[i].value, value) == KV_OK);
+    sim_store_sync(st);
 }
 
 const struct row *sim_store_row(const struct sim_store *st, struct bytes key)
@@ -246,16 +265,106 @@ bool sim_job_is_write(const struct sim_job *job)
            job->effect.type == EF_STORE_HINT_DONE;
 }
 
+/* ---- what a power cut undoes ---- */
+
+static struct table *table_of(struct sim_store *st, uint32_t member)
+{
+    return member ? &st->notes : &st->rows;
+}
+
+/* Before a record is changed. */
+static void remember(struct sim_store *st, uint32_t member, struct bytes key)
+{
+    if (!st->lazy)
+        return;
+    if (st->undo_count == st->undo_cap) {
+        st->undo_cap = st->undo_cap ? 2 * st->undo_cap : 64;
+        st->undo = must(realloc(st->undo, st->undo_cap * sizeof *st->undo));
+    }
+    struct undo *u = &st->undo[st->undo_count++];
+    const struct record *r = find(table_of(st, member), member, key);
+    *u = (struct undo){.sequence = st->sequence, .member = member, .there = r != NULL};
+    KV_ASSERT(buf_append(&u->key, key) == KV_OK);
+    if (r) {
+        u->row = row_ref(&r->row);
+        u->stamp = r->stamp;
+        u->bytes = r->bytes;
+    }
+}
+
+static void undo_free(struct undo *u)
+{
+    buf_deinit(&u->key);
+    row_release(&u->row);
+}
+
+static void undo(struct sim_store *st, struct undo *u)
+{
+    struct table *t = table_of(st, u->member);
+    struct bytes key = buf_bytes(&u->key);
+    if (!u->member && st->lost)
+        st->lost(key, st->lost_arg);
+    if (!u->there) {
+        struct record *r = find(t, u->member, key);
+        if (r)
+            drop(t, r);
+        return;
+    }
+    struct record *r = find_or_add(t, u->member, key);
+    row_release(&r->row);
+    r->row = row_ref(&u->row);
+    r->stamp = u->stamp;
+    r->bytes = u->bytes;
+}
+
+void sim_store_lazy(struct sim_store *st, bool lazy)
+{
+    st->lazy = lazy;
+}
+
+void sim_store_sync(struct sim_store *st)
+{
+    for (size_t i = 0; i < st->undo_count; i++)
+        undo_free(&st->undo[i]);
+    st->undo_count = 0;
+}
+
+uint32_t sim_store_power_cut(struct sim_store *st, struct prng *prng)
+{
+    uint32_t lost = 0;
+    if (!st->undo_count)
+        return 0;
+    uint64_t keep = st->undo[prng_below(prng, st->undo_count)].sequence; /* this one is torn */
+    uint64_t last = 0;
+    while (st->undo_count && st->undo[st->undo_count - 1].sequence >= keep) {
+        struct undo *u = &st->undo[--st->undo_count];
+        lost += u->sequence != last;
+        last = u->sequence;
+        undo(st, u);
+        undo_free(u);
+    }
+    sim_store_sync(st); /* what is in the log now stays there */
+    return lost;
+}
+
+void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg)
+{
+    st->lost = lost;
+    st->lost_arg = arg;
+}
+
 /* ---- writing ---- */
 
 static void merge(struct sim_store *st, const struct effect *e)
 {
+    remember(st, 0, e->write.key);
     struct record *r = find_or_add(&st->rows, 0, e->write.key);
     if (row_wins(&e->write.row, &r->row)) {
         row_release(&r->row);
         r->row = row_ref(&e->write.row);
     }
     for (uint8_t i = 0; i < e->write.hint_count; i++) {
+        remember(st, e->write.hints[i], e->write.key);
         struct record *note = find_or_add(&st->notes, e->write.hints[i], e->write.key);
         if (stamp_cmp(e->write.row.stamp, note->stamp) < 0)
             continue;
@@ -274,6 +383,8 @@ static bool is_noted(const struct sim_store *st, struct bytes key)
 
 static void hint_done(struct sim_store *st, const struct effect *e)
 {
+    remember(st, e->hint_done.member, e->hint_done.key);
+    remember(st, 0, e->hint_done.key);
     struct record *note = find(&st->notes, e->hint_done.member, e->hint_done.key);
     if (note && stamp_cmp(note->stamp, e->hint_done.stamp) <= 0)
         drop(&st->notes, note);
@@ -387,6 +498,7 @@ void sim_store_finish(struct sim_store *st, struct sim_job *job, struct arena *a
         out->type = EV_STORE_PAGE;
         read_page(st, e, arena, out);
     }
+    list_remove(&job->link); /* its completion may end the process, and with it all that is on its way */
 }
 
 void sim_job_release(struct sim_job *job, struct event *done)
@@ -396,21 +508,31 @@ void sim_job_release(struct sim_job *job, struct event *done)
     if (done->type == EV_STORE_PAGE)
         for (uint32_t i = 0; i < done->page.count; i++)
             blob_unref(done->page.entries[i].row.payload);
-    list_remove(&job->link);
     job_free(job);
 }
 
-void sim_store_crash(struct sim_store *st, struct prng *prng)
+uint32_t sim_store_crash(struct sim_store *st, struct prng *prng)
 {
     bool logged = true;
+    uint32_t torn = 0;
     list_each_safe (it, &st->jobs) {
         struct sim_job *job = container_of(it, struct sim_job, link);
         if (sim_job_is_write(job)) {
             logged = logged && prng_below(prng, 2) == 0;
             if (logged)
                 (void)apply(st, &job->effect);
+            else
+                torn++;
         }
         job_free(job);
     }
     list_init(&st->jobs);
+    return torn;
+}
+
+void sim_store_each(const struct sim_store *st,
+                    void (*visit)(struct bytes key, const struct row *row, void *arg), void *arg)
+{
+    for (size_t i = 0; i < st->rows.count; i++)
+        visit(st->rows.records[i].at.key, &st->rows.records[i].row, arg);
 }

@@ -26,8 +26,24 @@ bool sim_job_is_write(const struct sim_job *job);
 void sim_store_finish(struct sim_store *st, struct sim_job *job, struct arena *arena, struct event *out);
 void sim_job_release(struct sim_job *job, struct event *done);
 
-/* The process is gone: of the writes that were not finished, the seed says how many are in the log. */
-void sim_store_crash(struct sim_store *st, struct prng *prng);
+/* The process is gone: of the writes that were not finished, the seed says how many are in the log. Returns
+ * how many are not. */
+uint32_t sim_store_crash(struct sim_store *st, struct prng *prng);
+
+/* With `lazy`, what is finished is not durable before the next sync: sim_store_sync, or the write of a meta
+ * value, which is always synced, and with it the log before it. A power cut, after the crash, loses the end
+ * of what is not, from a place that the seed says. Returns how many writes that were. */
+void sim_store_lazy(struct sim_store *st, bool lazy);
+void sim_store_sync(struct sim_store *st);
+uint32_t sim_store_power_cut(struct sim_store *st, struct prng *prng);
+
+/* Told of every row that a power cut takes away, or puts back to an older one. NULL: nobody is. */
+typedef void (*sim_store_lost_fn)(struct bytes key, void *arg);
+void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg);
+
+/* Shows all rows, in token order. */
+void sim_store_each(const struct sim_store *st,
+                    void (*visit)(struct bytes key, const struct row *row, void *arg), void *arg);
 
 /* For the start of a process, and for tests that look behind the curtain. */
 struct bytes sim_store_meta(const struct sim_store *st, const char *name); /* {NULL, 0}: none */

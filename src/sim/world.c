@@ -1,4 +1,6 @@
 /* Time and what happens in it. Events at the same time happen in the order in which they were scheduled. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -62,7 +64,7 @@ struct sim *sim_create(const struct sim_config *config)
 
 void sim_destroy(struct sim *s)
 {
-    clients_deinit(s);
+    callers_deinit(s);
     for (uint32_t i = 1; i <= s->config.nodes; i++)
         process_deinit(s, &s->processes[i]);
     struct heap_node *first;
@@ -87,6 +89,23 @@ uint64_t sim_now_us(const struct sim *s)
 struct prng *sim_prng(struct sim *s)
 {
     return &s->prng;
+}
+
+struct tally *sim_tally(struct sim *s)
+{
+    return &s->tally;
+}
+
+void sim_say(struct sim *s, uint32_t node, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    if (!s->config.log)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    s->config.log(node, s->now_us, text);
 }
 
 uint64_t sim_trace(const struct sim *s)

@@ -1,0 +1,37 @@
+/* What run.c, verify.c and the scenarios share. */
+#ifndef SIM_RUN_INTERNAL_H
+#define SIM_RUN_INTERNAL_H
+
+#include "sim/internal.h"
+#include "sim/run.h"
+
+#define SETTLE_LIMIT_US UINT64_C(60000000) /* after healing: until everybody sees everybody */
+#define HINTS_LIMIT_US  UINT64_C(60000000) /* … until all hints are handed over */
+#define DRAIN_LIMIT_US  UINT64_C(20000000) /* … until what was asked has ended */
+
+struct run {
+    const struct run_config *config;
+    struct run_result *result;
+    struct sim *sim;
+    uint32_t nodes;
+    struct workload *workload;
+    struct faults *faults;
+    struct workload_answer answer; /* to the scenario's latest request */
+};
+
+/* The first violation is the verdict; the later ones are its consequences. */
+void run_violated(struct run *r, const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static inline bool run_failed(const struct run *r)
+{
+    return r->result->invariant != NULL;
+}
+
+/* Whether every live member sees every member as it is. */
+bool run_settled(struct sim *s, void *run);
+
+/* Liveness, and the checkers. */
+void run_verify(struct run *r);
+
+#endif

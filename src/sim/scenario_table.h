@@ -1,0 +1,28 @@
+/* The names of all scenarios. Each is a `const struct scenario scenario_NAME` in one of scenario_*.c. */
+#ifndef SIM_SCENARIO_TABLE_H
+#define SIM_SCENARIO_TABLE_H
+
+#include "sim/scenario.h"
+
+#define SCENARIO_TABLE(X)  \
+    X(two_die_one_returns) \
+    X(rolling_restart)     \
+    X(pause_and_refute)    \
+    X(all_lose_power)      \
+    X(split_brain_heals)   \
+    X(flaky_link)          \
+    X(one_way_link)        \
+    X(ring_of_neighbours)  \
+    X(clogged_link)        \
+    X(clock_runs_ahead)    \
+    X(clock_jumps_back)    \
+    X(slow_disk)           \
+    X(full_disk)           \
+    X(disk_wiped)          \
+    X(deleted_while_away)
+
+#define SCENARIO_DECLARE(name) extern const struct scenario scenario_##name;
+SCENARIO_TABLE(SCENARIO_DECLARE)
+#undef SCENARIO_DECLARE
+
+#endif

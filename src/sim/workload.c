@@ -1,0 +1,324 @@
+#include "sim/workload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/internal.h"
+
+#define CLIENTS_AT_MOST 8u
+#define AT_A_TIME       4u /* requests of one client */
+
+struct user {
+    struct workload *workload;
+    struct sim_timer timer;
+    struct sim_kv *kv;
+    uint32_t number;
+    uint32_t values; /* given out */
+};
+
+/* One request, from its beginning to the end of the run: the record. */
+struct deed {
+    struct workload *workload;
+    struct history_op seen; /* key and value are numbers of `keys` and `values` */
+    struct workload_answer *answer;
+    bool done;
+};
+
+struct workload {
+    struct sim *sim;
+    uint32_t user_count;
+    uint32_t limit;
+    uint64_t gap_us; /* between two requests of one client, on average */
+    bool on;
+    struct user users[CLIENTS_AT_MOST + 1]; /* 0: the scenario's */
+    struct deed **ops;
+    uint32_t count, cap, begun;
+    uint32_t pending;
+    uint64_t ok;
+    struct history_names keys, values;
+    uint32_t *losses; /* by key */
+    size_t losses_cap;
+    uint32_t members; /* of the set */
+};
+
+/* ---- the record ---- */
+
+static struct deed *new_deed(struct workload *w)
+{
+    if (w->count == w->cap) {
+        w->cap = w->cap ? 2 * w->cap : 256;
+        w->ops = sim_must(realloc(w->ops, w->cap * sizeof *w->ops));
+    }
+    struct deed *op = sim_must(calloc(1, sizeof *op));
+    op->workload = w;
+    w->ops[w->count++] = op;
+    return op;
+}
+
+static uint32_t number_of(struct workload *w, struct history_names *names, struct bytes text)
+{
+    uint32_t number;
+    KV_ASSERT(history_names_add(names, text, &number) == KV_OK);
+    if (names == &w->keys && number >= w->losses_cap) {
+        size_t cap = w->losses_cap ? 2 * w->losses_cap : 256;
+        w->losses = sim_must(realloc(w->losses, cap * sizeof *w->losses));
+        memset(w->losses + w->losses_cap, 0, (cap - w->losses_cap) * sizeof *w->losses);
+        w->losses_cap = cap;
+    }
+    return number;
+}
+
+static uint8_t outcome_of(const struct deed *op, const struct kv_result *r)
+{
+    if (r->status == KV_OK)
+        return HISTORY_OK;
+    if (op->seen.kind != HISTORY_GET)
+        return r->unknown ? HISTORY_UNKNOWN : HISTORY_REFUSED;
+    return r->status == KV_E_NOT_FOUND && r->proven ? HISTORY_OK : HISTORY_UNKNOWN;
+}
+
+static const char *const kinds[] = {"get", "put", "del"};
+
+static void tell(struct deed *op, const struct kv_result *r)
+{
+    struct workload *w = op->workload;
+    struct bytes key = history_names_text(&w->keys, op->seen.key);
+    struct bytes value =
+        op->seen.value == HISTORY_ABSENT ? bytes_str("") : history_names_text(&w->values, op->seen.value);
+    sim_say(w->sim, 0,
+            "client %u: %s %.*s %.*s%s: %s%s, began at %.6f, asked %u acked %u needed %u hinted %u, %u tries",
+            op->seen.client, kinds[op->seen.kind], (int)key.len, (const char *)key.data, (int)value.len,
+            (const char *)value.data, op->seen.strict ? " strict" : "", kv_error_word(r->status),
+            r->unknown ? " (unknown)" : "", (double)op->seen.start_ns / 1e9, r->asked, r->acked, r->needed,
+            r->hinted, r->attempts);
+}
+
+static void on_result(const struct kv_result *r, void *arg)
+{
+    struct deed *op = arg;
+    struct workload *w = op->workload;
+    op->done = true;
+    op->seen.end_ns = w->sim->now_us * 1000;
+    op->seen.outcome = outcome_of(op, r);
+    if (op->seen.kind == HISTORY_GET && r->status == KV_OK)
+        op->seen.value = number_of(w, &w->values, bytes_of(r->value, r->value_len));
+    w->pending--;
+    w->ok += r->status == KV_OK || r->status == KV_E_NOT_FOUND;
+    bool two_rounds = op->seen.strict && op->seen.kind != HISTORY_GET;
+    if (r->attempts > (two_rounds ? 2 : 1))
+        w->sim->tally.counts[TALLY_RETRY]++;
+    sim_note(w->sim, op->seen.key, (uint64_t)(int64_t)r->status);
+    if (w->sim->config.log)
+        tell(op, r);
+    if (!op->answer)
+        return;
+    op->answer->done = true;
+    op->answer->status = r->status;
+    op->answer->unknown = r->unknown;
+    op->answer->proven = r->proven;
+    buf_clear(&op->answer->value);
+    KV_ASSERT(buf_append(&op->answer->value, bytes_of(r->value, r->value_len)) == KV_OK);
+    KV_ASSERT(buf_append_byte(&op->answer->value, 0) == KV_OK);
+    op->answer->value.len--;
+}
+
+static void submit(struct user *u, const struct workload_ask *ask, struct workload_answer *answer)
+{
+    struct workload *w = u->workload;
+    struct deed *op = new_deed(w);
+    op->answer = answer;
+    op->seen = (struct history_op){
+        .start_ns = w->sim->now_us * 1000,
+        .ttl_ns = ask->ttl_ms * 1000000,
+        .key = number_of(w, &w->keys, bytes_str(ask->key)),
+        .value = HISTORY_ABSENT,
+        .client = ask->final ? HISTORY_NOBODY : u->number,
+        .kind = (uint8_t)ask->kind,
+        .strict = ask->strict && !ask->r,
+        .final = ask->final,
+    };
+    if (ask->kind == HISTORY_PUT)
+        op->seen.value = number_of(w, &w->values, bytes_str(ask->value));
+    struct kv_request request = {
+        .r = ask->r,
+        .flags = ask->strict ? KV_STRICT : 0,
+        .timeout_ms = ask->timeout_ms,
+        .ttl_ms = ask->ttl_ms,
+    };
+    static const enum client_op ops[] = {CLIENT_GET, CLIENT_PUT, CLIENT_DEL};
+    struct client_order order = {
+        .op = ops[ask->kind],
+        .key = bytes_str(ask->key),
+        .value = ask->kind == HISTORY_PUT ? bytes_str(ask->value) : (struct bytes){NULL, 0},
+        .request = &request,
+        .callback.result = on_result,
+        .arg = op,
+    };
+    w->pending++;
+    KV_ASSERT(sim_kv_submit(u->kv, &order) == KV_OK);
+}
+
+void workload_ask(struct workload *w, const struct workload_ask *ask, struct workload_answer *out)
+{
+    out->done = false;
+    submit(&w->users[0], ask, out);
+}
+
+/* ---- what they do ---- */
+
+static void ask_register(struct user *u, const char *kind, uint32_t keys, bool strict_gets, bool strict_puts)
+{
+    struct sim *s = u->workload->sim;
+    char key[32], value[32];
+    snprintf(key, sizeof key, "%s-%u", kind, (unsigned)prng_below(&s->prng, keys));
+    snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
+    uint32_t dice = (uint32_t)prng_below(&s->prng, 20);
+    struct workload_ask ask = {.key = key, .value = value};
+    ask.kind = dice < 9 ? HISTORY_GET : dice < 18 ? HISTORY_PUT : HISTORY_DEL;
+    ask.strict = ask.kind == HISTORY_GET ? strict_gets : strict_puts;
+    submit(u, &ask, NULL);
+}
+
+static void ask_ttl(struct user *u)
+{
+    struct sim *s = u->workload->sim;
+    char key[32], value[32];
+    snprintf(key, sizeof key, "ttl-%u", (unsigned)prng_below(&s->prng, 6));
+    snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
+    struct workload_ask ask = {.key = key, .value = value, .strict = prng_below(&s->prng, 2)};
+    ask.kind = prng_below(&s->prng, 5) < 3 ? HISTORY_GET : HISTORY_PUT;
+    if (ask.kind == HISTORY_PUT)
+        ask.ttl_ms = sim_between(s, 500, 8000);
+    submit(u, &ask, NULL);
+}
+
+static void ask_member(struct user *u)
+{
+    struct workload *w = u->workload;
+    char key[32], value[32];
+    snprintf(key, sizeof key, "set-%u", ++w->members);
+    snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
+    submit(u, &(struct workload_ask){.kind = HISTORY_PUT, .key = key, .value = value}, NULL);
+}
+
+static void fire_user(struct sim *s, struct sim_timer *t)
+{
+    struct user *u = container_of(t, struct user, timer);
+    struct workload *w = u->workload;
+    if (!w->on || w->begun >= w->limit)
+        return;
+    sim_schedule(s, t, s->now_us + sim_between(s, 0, 2 * w->gap_us));
+    if (sim_kv_pending(u->kv) >= AT_A_TIME)
+        return;
+    w->begun++;
+    uint32_t dice = (uint32_t)prng_below(&s->prng, 20);
+    if (dice < 8)
+        ask_register(u, "reg", 4, true, true);
+    else if (dice < 12)
+        ask_register(u, "any", 6, false, false);
+    else if (dice < 14)
+        ask_register(u, "mix", 4, prng_below(&s->prng, 2), false);
+    else if (dice < 17)
+        ask_ttl(u);
+    else
+        ask_member(u);
+}
+
+/* ---- its life ---- */
+
+struct workload *workload_create(struct sim *s, uint32_t clients, uint32_t ops, uint64_t us)
+{
+    struct workload *w = sim_must(calloc(1, sizeof *w));
+    KV_ASSERT(clients <= CLIENTS_AT_MOST);
+    w->sim = s;
+    w->user_count = clients;
+    w->limit = ops;
+    w->gap_us = ops ? us * (clients ? clients : 1) / ops : us;
+    for (uint32_t i = 0; i <= clients; i++) {
+        w->users[i] = (struct user){.workload = w, .number = i, .kv = sim_kv_create(s)};
+        w->users[i].timer = (struct sim_timer){.fire = fire_user, .embedded = true};
+    }
+    return w;
+}
+
+void workload_destroy(struct workload *w)
+{
+    if (!w)
+        return;
+    for (uint32_t i = 0; i <= w->user_count; i++) {
+        sim_cancel(w->sim, &w->users[i].timer);
+        sim_kv_destroy(w->users[i].kv);
+    }
+    for (uint32_t i = 0; i < w->count; i++)
+        free(w->ops[i]);
+    free(w->ops);
+    free(w->losses);
+    history_names_deinit(&w->keys);
+    history_names_deinit(&w->values);
+    free(w);
+}
+
+void workload_begin(struct workload *w)
+{
+    w->on = true;
+    for (uint32_t i = 1; i <= w->user_count; i++)
+        sim_schedule(w->sim, &w->users[i].timer, w->sim->now_us + sim_between(w->sim, 0, w->gap_us));
+}
+
+void workload_end(struct workload *w)
+{
+    w->on = false;
+}
+
+uint32_t workload_pending(const struct workload *w)
+{
+    return w->pending;
+}
+
+uint32_t workload_keys(const struct workload *w)
+{
+    return (uint32_t)w->keys.count;
+}
+
+struct bytes workload_key(const struct workload *w, uint32_t number)
+{
+    return history_names_text(&w->keys, number);
+}
+
+void workload_lost(struct bytes key, void *workload)
+{
+    struct workload *w = workload;
+    uint32_t number = history_names_find(&w->keys, key);
+    if (number != HISTORY_NO_NAME)
+        w->losses[number]++;
+}
+
+uint64_t workload_ok(const struct workload *w)
+{
+    return w->ok;
+}
+
+uint64_t workload_done(const struct workload *w)
+{
+    return w->count - w->pending;
+}
+
+/* A request that has not ended is one that may still have any effect. */
+void workload_history(const struct workload *w, uint32_t losses, struct history *out)
+{
+    history_init(out, (size_t)w->count + 1);
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct history_op op = w->ops[i]->seen;
+        if (w->losses[op.key] > losses)
+            continue;
+        if (!w->ops[i]->done) {
+            op.outcome = HISTORY_UNKNOWN;
+            op.end_ns = w->sim->now_us * 1000;
+        }
+        KV_ASSERT(history_key(out, history_names_text(&w->keys, op.key), &op.key) == KV_OK);
+        if (op.value != HISTORY_ABSENT)
+            KV_ASSERT(history_value(out, history_names_text(&w->values, op.value), &op.value) == KV_OK);
+        KV_ASSERT(history_append(out, &op) == KV_OK);
+    }
+    KV_ASSERT(history_sort(out) == KV_OK);
+}

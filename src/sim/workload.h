@@ -1,0 +1,60 @@
+/* What clients do to a cluster, and the record of it. Several clients, each a libkv of its own, several
+ * requests at a time. The kinds of keys, told apart by their names:
+ *
+ *     reg-3     put, got and deleted, all strict: linearizable registers
+ *     any-3     the same, all sloppy
+ *     mix-3     sloppy puts and deletes, strict and sloppy gets
+ *     ttl-3     put with a time to live
+ *     set-17    written once, by one client, and read again in the end: later writes hide a lost one
+ *
+ * Every value is put once. */
+#ifndef SIM_WORKLOAD_H
+#define SIM_WORKLOAD_H
+
+#include "sim/check_history.h"
+#include "sim/kv.h"
+
+struct workload;
+
+/* `ops` requests in all, over `us`. Nothing happens before workload_begin. */
+struct workload *workload_create(struct sim *s, uint32_t clients, uint32_t ops, uint64_t us);
+void workload_destroy(struct workload *w);
+void workload_begin(struct workload *w);
+void workload_end(struct workload *w); /* no more requests; those under way go on */
+
+/* Requests that have not ended. */
+uint32_t workload_pending(const struct workload *w);
+
+/* A request of client 0, the scenario's own, or with `final` the settled store's reader. Recorded as all
+ * others are. */
+struct workload_ask {
+    enum history_kind kind;
+    const char *key, *value;
+    bool strict, final;
+    uint8_t r;
+    uint32_t timeout_ms;
+    uint64_t ttl_ms;
+};
+struct workload_answer {
+    bool done;
+    int status;
+    bool unknown, proven;
+    struct buf value; /* with a NUL behind it */
+};
+void workload_ask(struct workload *w, const struct workload_ask *ask, struct workload_answer *out);
+
+/* Keys in order of their first use. */
+uint32_t workload_keys(const struct workload *w);
+struct bytes workload_key(const struct workload *w, uint32_t number);
+
+/* A disk has lost a row of this key: as sim_config.lost. */
+void workload_lost(struct bytes key, void *workload);
+
+/* How many have acknowledged, and how many there were. */
+uint64_t workload_ok(const struct workload *w);
+uint64_t workload_done(const struct workload *w);
+
+/* The evidence: of the keys that disks have lost rows of at most `losses` times. */
+void workload_history(const struct workload *w, uint32_t losses, struct history *out);
+
+#endif
