@@ -11,6 +11,7 @@
 #include <rocksdb/c.h>
 
 #include "kv_error.h"
+#include "store/hot.h"
 #include "store/layout.h"
 #include "store/store.h"
 
@@ -34,6 +35,16 @@ struct member_set {
     size_t cap;
 };
 
+/* Of several puts of one key in a batch only the winner is written: who is it? Looked at for the first
+ * ONCE_PUTS_MAX puts; cells hold 1 + the winner's index, found by token with linear probing. */
+#define ONCE_PUTS_MAX 512u
+#define ONCE_CELLS    1024u
+struct once {
+    uint16_t cells[ONCE_CELLS];
+    uint64_t tokens[ONCE_PUTS_MAX];
+    bool beaten[ONCE_PUTS_MAX];
+};
+
 struct store {
     rocksdb_t *db; /* NULL: closed in order to be opened anew, which then failed (space.c) */
     rocksdb_column_family_handle_t *families[FAMILY_COUNT];
@@ -50,6 +61,8 @@ struct store {
 
     /* The writer's thread only. */
     rocksdb_writebatch_t *batch;
+    struct once once;
+    struct hot hot;
     struct member_set members;
     uint64_t unwatched_bytes; /* written since the file system was last asked for its free space */
     uint64_t tried_ms;        /* monotonic: when a write last tried to recover */

@@ -210,6 +210,7 @@ int store_open(const char *dir, const struct store_options *options, struct stor
     }
     s->dir = dir_copy;
     s->unwatched_bytes = SPACE_LOOK_BYTES; /* the first write looks */
+    hot_init(&s->hot);
     gate_init(&s->gate);
     engine_options_create(s, options);
     status = store_start(s, error);
