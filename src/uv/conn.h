@@ -24,9 +24,9 @@
 #include "wire/wire.h"
 
 #define FRAME_SMALL_BYTES      4096u       /* times CLIENTS_MAX: 40 MiB at the very most */
-#define CONN_QUEUE_MIN_BYTES   (16u << 20) /* a client's queue holds two of the largest values and this */
+#define CONN_QUEUE_MIN_BYTES   (80u << 20) /* a client may have two of the largest values more than this */
 #define CONN_PAUSE_BYTES       (1u << 20)
-#define OUTPUT_MAX_BYTES       (UINT64_C(128) << 20)
+#define OUTPUT_MAX_BYTES       (UINT64_C(192) << 20)
 #define HELD_MAX_BYTES         (UINT64_C(16) << 20) /* received but not looked at: then reads become short */
 #define CONN_COPY_MAX_BYTES    1024u /* payloads up to this are copied behind their header: fewer vectors */
 #define CONN_SCRATCH_BYTES     (64u << 10) /* the loop's receive buffer */

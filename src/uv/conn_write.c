@@ -119,6 +119,7 @@ void conn_send(struct conn *c, const struct message *m)
 {
     if (c->state != CONN_OPEN || c->close_when_flushed)
         return;
+    size_t before = c->out.total_bytes;
     int rc = output_add(&c->out, m);
     if (rc != KV_OK) {
         shell_log(c->shell, LOG_ERROR, "event=unsendable type=%s status=%s", message_name(m->type),
@@ -127,6 +128,7 @@ void conn_send(struct conn *c, const struct message *m)
         return;
     }
     c->shell->counters.frames_out++;
+    c->shell->turn_output_bytes += c->out.total_bytes - before;
     conn_write_count(c);
     if (!list_linked(&c->dirty))
         list_push_back(&c->shell->dirty, &c->dirty);

@@ -76,11 +76,12 @@ void shell_step(struct shell *s, const struct event *e)
     s->stepping = false;
 }
 
-static void on_storage_done(struct storage_job *job, void *arg)
+static bool on_storage_done(struct storage_job *job, void *arg)
 {
     struct shell *s = arg;
     shell_step(s, &job->event);
     storage_job_release(job);
+    return !s->ended && s->turn_output_bytes < TURN_OUTPUT_MAX_BYTES;
 }
 
 void shell_message(struct shell *s, struct conn *c, struct message *m, struct bytes body)
@@ -188,6 +189,7 @@ static void end_turn(struct shell *s)
     struct list *node;
     while ((node = list_pop_front(&s->dirty)) != NULL)
         conn_flush(container_of(node, struct conn, dirty));
+    s->turn_output_bytes = 0;
     if (s->ended)
         return;
     if (s->feed_wanted || storage_pending(s->storage))

@@ -4,7 +4,7 @@
  * A turn: events are stepped as they come; every effect is consumed before the next step; what completes
  * meanwhile waits in the storage's list of finished jobs. Just before the loop sleeps (uv_prepare) the turn
  * ends: what was gathered for the disk is handed over, finished jobs are stepped, at most TURN_EVENTS_MAX of
- * them, and then each connection with output is written once. */
+ * them and until there is much to write, and then each connection with output is written once. */
 #ifndef UV_SHELL_H
 #define UV_SHELL_H
 
@@ -18,17 +18,18 @@
 #include "uv/rowcount.h"
 #include "uv/storage.h"
 
-#define TURN_EVENTS_MAX     1024u
-#define TURN_ROUNDS_MAX     4u /* of writing and stepping: each may sync the disk */
-#define DIAL_BACKOFF_MIN_MS 50u
-#define DIAL_BACKOFF_MAX_MS 1000u
-#define DIAL_TIMEOUT_US     UINT64_C(1000000)
-#define STOP_GRACE_US       UINT64_C(8000000) /* after SIGTERM: then it leaves whatever is in flight */
-#define ACCEPT_EXTRA        64u   /* connections beside the clients': members, and who has not said HELLO */
-#define FEED_MAX            64u   /* connections that a turn lets read on */
-#define DELAYED_MAX         4096u /* messages held back by a fault; more are lost */
-#define CLOCK_JUMP_WARN_MS  500   /* wall against monotonic, between two looks */
-#define RECEIVE_CLIENTS     (RECEIVE_MAX_BYTES / 2) /* members have the other half */
+#define TURN_EVENTS_MAX       1024u
+#define TURN_OUTPUT_MAX_BYTES (UINT64_C(4) << 20) /* then what there is to write is written first */
+#define TURN_ROUNDS_MAX       4u                  /* of writing and stepping: each may sync the disk */
+#define DIAL_BACKOFF_MIN_MS   50u
+#define DIAL_BACKOFF_MAX_MS   1000u
+#define DIAL_TIMEOUT_US       UINT64_C(1000000)
+#define STOP_GRACE_US         UINT64_C(8000000) /* after SIGTERM: then it leaves whatever is in flight */
+#define ACCEPT_EXTRA          64u   /* connections beside the clients': members, and who has not said HELLO */
+#define FEED_MAX              64u   /* connections that a turn lets read on */
+#define DELAYED_MAX           4096u /* messages held back by a fault; more are lost */
+#define CLOCK_JUMP_WARN_MS    500   /* wall against monotonic, between two looks */
+#define RECEIVE_CLIENTS       (RECEIVE_MAX_BYTES / 2) /* members have the other half */
 
 struct shell_options {
     struct addr listen;
@@ -98,6 +99,7 @@ struct shell {
     struct receive_pool pools[2]; /* of clients, of members */
     bool feed_wanted;             /* somebody may be able to read on */
     uint64_t held_bytes;          /* of all connections */
+    uint64_t turn_output_bytes;   /* queued in this turn, for anybody */
     uint64_t output_bytes;        /* queued for all clients */
     uint8_t scratch[CONN_SCRATCH_BYTES];
     uint8_t udp_scratch[2048];

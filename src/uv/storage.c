@@ -255,9 +255,11 @@ static void start_writing(struct storage *s)
 uint32_t storage_flush(struct storage *s, uint32_t max)
 {
     uint32_t count = 0;
+    bool more = true;
     start_writing(s);
-    for (struct list *node; count < max && (node = list_pop_front(&s->finished)) != NULL; count++) {
-        s->done(container_of(node, struct storage_job, link), s->arg);
+    while (more && count < max && !list_empty(&s->finished)) {
+        more = s->done(container_of(list_pop_front(&s->finished), struct storage_job, link), s->arg);
+        count++;
         read_continue(s);
     }
     return count;
@@ -273,8 +275,8 @@ static void on_wake(uv_async_t *wake)
     collect_completed(container_of(wake, struct storage, wake));
 }
 
-int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode,
-                   void (*done)(struct storage_job *job, void *arg), void *arg, struct storage **out)
+int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode, storage_done *done, void *arg,
+                   struct storage **out)
 {
     struct storage *s = calloc(1, sizeof *s);
     if (!s)

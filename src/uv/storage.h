@@ -61,9 +61,12 @@ struct storage_counters {
     uint64_t last_sync_us;
 };
 
-/* `done` is called on the loop's thread, never from within storage_submit. */
-int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode,
-                   void (*done)(struct storage_job *job, void *arg), void *arg, struct storage **out);
+/* Is given each finished job, on the loop's thread, never from within storage_submit. False: that is enough
+ * for this turn. */
+typedef bool storage_done(struct storage_job *job, void *arg);
+
+int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode, storage_done *done, void *arg,
+                   struct storage **out);
 
 /* Takes over a store effect: its row's reference moves into the job (the effect becomes EF_NONE). Reads may
  * complete at once: they are then given to `done` by the next storage_flush. KV_E_NO_MEMORY. */

@@ -11,7 +11,7 @@ struct storage {
     uv_loop_t *loop;
     struct store *store;
     enum sync_mode mode;
-    void (*done)(struct storage_job *, void *);
+    storage_done *done;
     void *arg;
     struct list gathered;  /* loop's thread: submitted this turn */
     struct list finished;  /* loop's thread: to be given to done */

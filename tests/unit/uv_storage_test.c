@@ -1,0 +1,425 @@
+/* The storage around a real store: what is one batch, what is written on which thread, in which order it
+ * comes back, and what is on disk after it. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "uv_support.h"
+#include "uv/storage_state.h"
+
+#define JOBS_MAX 4096
+
+static struct {
+    uv_loop_t loop;
+    char dir[64];
+    struct store *store;
+    struct storage *storage;
+    /* What came back, in order. */
+    uint32_t count;
+    uint64_t ops[JOBS_MAX];
+    int status[JOBS_MAX];
+    struct row row; /* of the last read */
+    uint32_t page_count;
+    uint32_t most; /* how many `done` wants in one turn; 0: all */
+} t;
+
+static bool on_done(struct storage_job *job, void *arg)
+{
+    struct event *e = &job->event;
+    assert_ptr_equal(arg, &t);
+    assert_true(t.count < JOBS_MAX);
+    t.ops[t.count] = e->type == EV_STORE_READ   ? e->read.op
+                     : e->type == EV_STORE_PAGE ? e->page.op
+                                                : e->written.op;
+    t.status[t.count++] = e->type == EV_STORE_READ   ? e->read.status
+                          : e->type == EV_STORE_PAGE ? e->page.status
+                                                     : e->written.status;
+    if (e->type == EV_STORE_READ) {
+        row_release(&t.row);
+        t.row = row_ref(&e->read.row);
+    } else if (e->type == EV_STORE_PAGE) {
+        t.page_count += e->page.count;
+    }
+    storage_job_release(job);
+    return t.most == 0 || t.count % t.most != 0;
+}
+
+static void open_storage(enum sync_mode mode)
+{
+    char error[STORE_ERROR_MAX];
+    struct store_options so = {.block_cache_bytes = 8u << 20, .create = true};
+    assert_int_equal(store_open(t.dir, &so, &t.store, error), KV_OK);
+    assert_int_equal(uv_loop_init(&t.loop), 0);
+    assert_int_equal(storage_create(&t.loop, t.store, mode, on_done, &t, &t.storage), KV_OK);
+    t.count = 0;
+}
+
+static void close_storage(void)
+{
+    storage_stop(t.storage);
+    uv_run(&t.loop, UV_RUN_DEFAULT);
+    storage_destroy(t.storage);
+    assert_int_equal(uv_loop_close(&t.loop), 0);
+    store_close(t.store);
+    row_release(&t.row);
+    t.row = row_absent();
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&t, 0, sizeof t);
+    snprintf(t.dir, sizeof t.dir, "/tmp/gureum-uv-XXXXXX");
+    assert_non_null(mkdtemp(t.dir));
+    open_storage(SYNC_ALWAYS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close_storage();
+    char path[512];
+    DIR *d = opendir(t.dir);
+    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+        snprintf(path, sizeof path, "%s/%s", t.dir, e->d_name);
+        unlink(path);
+    }
+    closedir(d);
+    rmdir(t.dir);
+    return 0;
+}
+
+/* ---- effects ---- */
+
+static struct bytes key_of(uint64_t op, char text[32])
+{
+    snprintf(text, 32, "key-%06llu", (unsigned long long)op);
+    return bytes_str(text);
+}
+
+/* A row of its own, whose only reference goes into the storage. */
+static void write_row(uint64_t op, size_t value_bytes)
+{
+    char text[32];
+    struct bytes value = noise(value_bytes, op);
+    struct effect e = {.type = EF_STORE_WRITE, .op = op};
+    e.write.key = key_of(op, text);
+    e.write.row = (struct row){.kind = ROW_REGISTER,
+                               .stamp = {op + 1, 1},
+                               .raw_size = (uint32_t)value_bytes,
+                               .payload = blob_copy(value)};
+    free((void *)value.data);
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+    assert_int_equal(e.type, EF_NONE);
+}
+
+static void read_row(uint64_t op)
+{
+    char text[32];
+    struct effect e = {.type = EF_STORE_READ, .op = op};
+    e.read.key = key_of(op, text);
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+}
+
+static void turn(void)
+{
+    storage_flush(t.storage, UINT32_MAX);
+    uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+static void wait_for(uint32_t count)
+{
+    uint64_t end_us = shell_now_us() + 20000000;
+    while (t.count < count) {
+        turn();
+        assert_true(shell_now_us() < end_us);
+    }
+    assert_int_equal(t.count, count);
+}
+
+static bool in_order(void)
+{
+    for (uint32_t i = 1; i < t.count; i++)
+        if (t.ops[i] <= t.ops[i - 1])
+            return false;
+    return true;
+}
+
+/* ---- writing ---- */
+
+static void test_a_lone_write_is_synced_at_once(void **state)
+{
+    (void)state;
+    write_row(1, 100);
+    assert_int_equal(t.count, 0); /* never from within submit */
+    assert_true(storage_pending(t.storage));
+    assert_int_equal(storage_flush(t.storage, UINT32_MAX), 1);
+    assert_false(storage_pending(t.storage));
+    assert_int_equal(t.status[0], KV_OK);
+    struct storage_counters c = storage_counters(t.storage);
+    assert_int_equal(c.inline_writes, 1);
+    assert_int_equal(c.syncs, 1);
+}
+
+static void test_many_writes_of_a_turn_are_one_batch(void **state)
+{
+    (void)state;
+    for (uint64_t op = 1; op <= 300; op++)
+        write_row(op, 100);
+    wait_for(300);
+    assert_true(in_order());
+    struct storage_counters c = storage_counters(t.storage);
+    assert_int_equal(c.inline_writes, 0);
+    assert_int_equal(c.batches, 1);
+    assert_int_equal(c.syncs, 1);
+    assert_int_equal(c.rows, 300);
+}
+
+static void test_a_batch_has_its_bounds(void **state)
+{
+    (void)state;
+    for (uint64_t op = 1; op <= 2 * STORAGE_BATCH_MAX + 1; op++)
+        write_row(op, 10);
+    wait_for(2 * STORAGE_BATCH_MAX + 1);
+    assert_int_equal(storage_counters(t.storage).batches, 3);
+    for (uint64_t op = 2000; op < 2006; op++)
+        write_row(op, STORAGE_BATCH_MAX_BYTES / 2);
+    wait_for(2 * STORAGE_BATCH_MAX + 1 + 6);
+    assert_int_equal(storage_counters(t.storage).batches, 6);
+    assert_true(in_order());
+}
+
+static void test_while_one_batch_syncs_the_next_gathers(void **state)
+{
+    (void)state;
+    storage_slow_disk(t.storage, 30);
+    uint64_t begin_us = shell_now_us();
+    write_row(1, 10);
+    turn(); /* handed over: a slow disk is never waited for on the loop's thread */
+    assert_true(shell_now_us() - begin_us < 25000);
+    usleep(5000);
+    for (uint64_t op = 2; op <= 50; op++) {
+        write_row(op, 10);
+        turn();
+    }
+    wait_for(50);
+    assert_true(in_order());
+    assert_int_equal(storage_counters(t.storage).inline_writes, 0);
+    assert_in_range(storage_counters(t.storage).batches, 2, 3);
+}
+
+static void test_a_large_row_is_not_written_on_the_loop(void **state)
+{
+    (void)state;
+    write_row(1, STORAGE_INLINE_MAX_BYTES + 1);
+    wait_for(1);
+    assert_int_equal(storage_counters(t.storage).inline_writes, 0);
+}
+
+static void test_meta_and_hints_keep_their_place_among_puts(void **state)
+{
+    (void)state;
+    char text[32];
+    struct buf value = {0};
+    write_row(1, 10);
+    struct effect meta = {.type = EF_STORE_META, .op = 2, .meta = {.name = "test", .value = bytes_str("v")}};
+    assert_int_equal(storage_submit(t.storage, &meta), KV_OK);
+    write_row(3, 10);
+    struct effect done = {.type = EF_STORE_HINT_DONE, .op = 4};
+    done.hint_done.member = 9;
+    done.hint_done.key = key_of(3, text);
+    assert_int_equal(storage_submit(t.storage, &done), KV_OK);
+    wait_for(4);
+    assert_true(in_order());
+    assert_int_equal(storage_counters(t.storage).hints_done, 1);
+    assert_int_equal(store_meta_get(t.store, "test", &value), KV_OK);
+    assert_true(bytes_eq(buf_bytes(&value), bytes_str("v")));
+    buf_deinit(&value);
+}
+
+static void test_interval_syncs_in_time_and_none_never(void **state)
+{
+    (void)state;
+    close_storage();
+    open_storage(SYNC_INTERVAL);
+    write_row(1, 10);
+    wait_for(1);
+    assert_int_equal(storage_counters(t.storage).syncs, 0);
+    uint64_t begin_us = shell_now_us();
+    while (storage_counters(t.storage).syncs == 0 && shell_now_us() - begin_us < 5000000)
+        usleep(1000);
+    assert_int_equal(storage_counters(t.storage).syncs, 1);
+    assert_in_range(shell_now_us() - begin_us, STORAGE_INTERVAL_US / 2, 20 * STORAGE_INTERVAL_US);
+    usleep(3 * STORAGE_INTERVAL_US);
+    assert_int_equal(storage_counters(t.storage).syncs, 1); /* nothing is left to sync */
+    close_storage();
+    open_storage(SYNC_NONE);
+    write_row(2, 10);
+    wait_for(1);
+    usleep(3 * STORAGE_INTERVAL_US);
+    assert_int_equal(storage_counters(t.storage).syncs, 0);
+}
+
+/* What was submitted is written, though nobody hears of it any more. */
+static void test_stop_writes_what_was_submitted(void **state)
+{
+    (void)state;
+    storage_slow_disk(t.storage, 20);
+    for (uint64_t op = 1; op <= 20; op++) {
+        write_row(op, 1000);
+        if (op % 5 == 0)
+            turn();
+    }
+    close_storage();
+    open_storage(SYNC_ALWAYS);
+    for (uint64_t op = 1; op <= 20; op++)
+        read_row(op);
+    wait_for(20);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(t.status[i], KV_OK);
+    assert_int_equal(t.row.raw_size, 1000);
+}
+
+/* ---- reading ---- */
+
+static void test_a_cached_read_takes_no_thread(void **state)
+{
+    (void)state;
+    write_row(1, 100);
+    wait_for(1);
+    read_row(1);
+    assert_int_equal(t.count, 1);
+    assert_int_equal(storage_flush(t.storage, UINT32_MAX), 1);
+    assert_int_equal(t.row.stamp.hlc, 2);
+    assert_int_equal(storage_counters(t.storage).cached_reads, 1);
+    read_row(77);
+    wait_for(3);
+    assert_int_equal(t.status[2], KV_OK);
+    assert_true(row_is_absent(&t.row));
+}
+
+static void test_cold_reads_come_from_the_pool(void **state)
+{
+    (void)state;
+    for (uint64_t op = 1; op <= 3000; op++)
+        write_row(op, 4000);
+    wait_for(3000);
+    close_storage(); /* the next one finds them in files, and nothing of those in its cache */
+    open_storage(SYNC_ALWAYS);
+    for (uint64_t op = 1; op <= 3000; op += 7)
+        read_row(op);
+    wait_for(429);
+    for (uint32_t i = 0; i < t.count; i++)
+        assert_int_equal(t.status[i], KV_OK);
+    assert_int_equal(t.row.raw_size, 4000);
+    assert_true(storage_counters(t.storage).cold_reads > 0);
+}
+
+static void test_pages_come_from_the_pool(void **state)
+{
+    (void)state;
+    for (uint64_t op = 1; op <= 100; op++)
+        write_row(op, 10);
+    wait_for(100);
+    struct effect e = {
+        .type = EF_STORE_RANGE, .op = 500, .range = {.prefix = bytes_str("key-"), .limit = 1000}};
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+    wait_for(101);
+    assert_int_equal(t.page_count, 100);
+    assert_int_equal(storage_counters(t.storage).pages, 1);
+}
+
+/* Values that nobody has looked at yet never fill the memory. */
+static void test_reads_wait_for_memory(void **state)
+{
+    (void)state;
+    enum { VALUE = 1u << 20, READS = 200 };
+    write_row(1, VALUE);
+    wait_for(1);
+    for (uint32_t i = 0; i < READS; i++)
+        read_row(1);
+    assert_in_range(t.storage->read_bytes, STORAGE_READ_MAX_BYTES, STORAGE_READ_MAX_BYTES + VALUE);
+    t.most = 10;
+    assert_int_equal(storage_flush(t.storage, UINT32_MAX), 9); /* the tenth said that it is enough */
+    assert_in_range(t.storage->read_bytes, 1, STORAGE_READ_MAX_BYTES + VALUE);
+    assert_int_equal(storage_flush(t.storage, 4), 4);
+    wait_for(1 + READS);
+    assert_int_equal(t.storage->read_bytes, 0);
+    assert_int_equal(t.row.raw_size, VALUE);
+}
+
+static void test_stop_forgets_reads_that_wait(void **state)
+{
+    (void)state;
+    write_row(1, 1u << 20);
+    wait_for(1);
+    for (int i = 0; i < 100; i++)
+        read_row(1);
+    close_storage();
+    assert_int_equal(t.count, 1);
+    open_storage(SYNC_ALWAYS);
+}
+
+/* ---- ownership ---- */
+
+static void test_one_reference_goes_in_and_is_dropped(void **state)
+{
+    (void)state;
+    char text[32];
+    struct blob *mine = blob_copy(bytes_str("shared"));
+    struct effect e = {.type = EF_STORE_WRITE, .op = 1};
+    e.write.key = key_of(1, text);
+    e.write.row =
+        (struct row){.kind = ROW_REGISTER, .stamp = {5, 1}, .raw_size = 6, .payload = blob_ref(mine)};
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+    assert_int_equal(mine->refs, 2);
+    wait_for(1);
+    assert_int_equal(mine->refs, 1);
+    blob_unref(mine);
+}
+
+static void test_long_keys_are_copied(void **state)
+{
+    (void)state;
+    char key[KEY_MAX_BYTES];
+    memset(key, 'k', sizeof key);
+    struct effect e = {.type = EF_STORE_WRITE, .op = 1};
+    e.write.key = bytes_of(key, sizeof key);
+    e.write.row = (struct row){.kind = ROW_REGISTER, .stamp = {5, 1}, .flags = ROW_TOMBSTONE};
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+    memset(key, 'x', sizeof key);
+    wait_for(1);
+    memset(key, 'k', sizeof key);
+    struct effect read = {.type = EF_STORE_READ, .op = 2};
+    read.read.key = bytes_of(key, sizeof key);
+    assert_int_equal(storage_submit(t.storage, &read), KV_OK);
+    memset(key, 'x', sizeof key);
+    wait_for(2);
+    assert_int_equal(t.row.stamp.hlc, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        test(test_a_lone_write_is_synced_at_once),
+        test(test_many_writes_of_a_turn_are_one_batch),
+        test(test_a_batch_has_its_bounds),
+        test(test_while_one_batch_syncs_the_next_gathers),
+        test(test_a_large_row_is_not_written_on_the_loop),
+        test(test_meta_and_hints_keep_their_place_among_puts),
+        test(test_interval_syncs_in_time_and_none_never),
+        test(test_stop_writes_what_was_submitted),
+        test(test_a_cached_read_takes_no_thread),
+        test(test_cold_reads_come_from_the_pool),
+        test(test_pages_come_from_the_pool),
+        test(test_reads_wait_for_memory),
+        test(test_stop_forgets_reads_that_wait),
+        test(test_one_reference_goes_in_and_is_dropped),
+        test(test_long_keys_are_copied),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
