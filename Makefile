@@ -74,6 +74,8 @@ KVD_MALLOC  := $(JEMALLOC_LIBS)
 else ifeq ($(MODE),debug)
 BASE_CFLAGS += -O0
 KVD_MALLOC  := $(JEMALLOC_LIBS)
+else ifeq ($(MODE),mutants)
+BASE_CFLAGS += -O2 -DMUTANTS
 else ifeq ($(MODE),asan)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 BASE_CFLAGS += -O1
@@ -84,7 +86,7 @@ else ifeq ($(MODE),fuzz)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 BASE_CFLAGS += -O1 -fsanitize=fuzzer-no-link
 else
-$(error MODE is one of debug, release, asan, tsan (and fuzz, which `make fuzz` uses), not '$(MODE)')
+$(error MODE is one of debug, release, asan, tsan (fuzz and mutants are for their targets), not '$(MODE)')
 endif
 BASE_CFLAGS += $(SANITIZE)
 LDFLAGS += $(SANITIZE) $(DEPS_LDFLAGS)
@@ -102,6 +104,7 @@ UV_SRC     := $(call src-of,uv)
 SIM_SRC    := $(call src-of,sim)
 CLIENT_SRC := $(call src-of,client)
 CMD_SRC    := $(call src-of,cmd)
+CHECK_SRC  := $(sort $(wildcard src/sim/check_*.c src/sim/history*.c))
 CLIENT_PURE_SRC := $(filter-out src/client/uv% src/client/blocking%,$(CLIENT_SRC))
 PROTO      := $(sort $(wildcard proto/*.proto))
 GEN_SRC    := $(PROTO:proto/%.proto=$(GEN)/%.pb-c.c)
@@ -142,7 +145,8 @@ $(OUT)/kvd:     $(call main-obj,kvd) $(LIBCMD) $(LIBUV) $(LIBSTORE) $(LIBWIRE) $
 $(OUT)/kvd:     LDLIBS := $(ROCKSDB_LIBS) $(UV_LIBS) $(WIRE_LIBS) $(CONFUSE_LIBS) $(KVD_MALLOC)
 $(OUT)/kvcli:   $(call main-obj,kvcli) $(LIBCMD) $(LIBKV) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvcli:   LDLIBS := $(UV_LIBS) $(WIRE_LIBS) $(CLI_LIBS)
-$(OUT)/kvbench: $(call main-obj,kvbench) $(LIBCMD) $(LIBKV) $(LIBWIRE) $(LIBCORE)
+# kvbench judges what it recorded by the simulator's checkers.
+$(OUT)/kvbench: $(call main-obj,kvbench) $(call obj-of,$(CHECK_SRC)) $(LIBCMD) $(LIBKV) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvbench: LDLIBS := $(UV_LIBS) $(WIRE_LIBS) $(CLI_LIBS)
 $(OUT)/kvsim:   $(call main-obj,kvsim) $(LIBCMD) $(LIBSIM) $(LIBPURE) $(LIBWIRE) $(LIBCORE)
 $(OUT)/kvsim:   LDLIBS := $(WIRE_LIBS)
@@ -169,7 +173,7 @@ $(SIM_TESTS):    $(LIBSIM) $(LIBPURE) $(LIBWIRE) $(LIBCORE)
 $(SIM_TESTS):    LDLIBS := $(WIRE_LIBS)
 $(CLIENT_TESTS): $(LIBKV) $(LIBWIRE) $(LIBCORE)
 $(CLIENT_TESTS): LDLIBS := $(UV_LIBS) $(WIRE_LIBS)
-$(SHELL_TESTS):  $(LIBCMD) $(LIBUV) $(LIBSTORE) $(LIBKV) $(LIBWIRE) $(LIBCORE)
+$(SHELL_TESTS):  $(call obj-of,$(CHECK_SRC)) $(LIBCMD) $(LIBUV) $(LIBSTORE) $(LIBKV) $(LIBWIRE) $(LIBCORE)
 $(SHELL_TESTS):  LDLIBS := $(ROCKSDB_LIBS) $(UV_LIBS) $(WIRE_LIBS) $(CONFUSE_LIBS) $(CLI_LIBS)
 # A test named *_oom_test has the allocator in between: tests/unit/oom.h makes the n-th allocation fail.
 $(filter %_oom_test,$(TESTS)): LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
@@ -236,7 +240,7 @@ $(FUZZERS): $(FUZZ_DIR)/%: $(OBJ)/tests/fuzz/%.o
 C_FILES = $(sort $(shell find src include tests -name '*.[ch]'))
 CLANG_FORMAT := $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: all libs tests test unit cluster-test fuzz fuzzers bench tidy fmt fmt-check deps install clean help FORCE
+.PHONY: all libs tests test unit cluster-test sim soak mutants fuzz fuzzers bench tidy fmt fmt-check deps install clean help FORCE
 
 all: libs $(PROGRAMS) ## build the programs and libkv.a into build/MODE/ (MODE=release, debug, asan or tsan)
 
@@ -253,6 +257,16 @@ unit: $(foreach t,$(TESTS),$(if $(T),$(if $(findstring $(T),$(notdir $(t))),$(t)
 
 cluster-test: all ## run the tests that start real nodes; T=WORD picks some
 	@scripts/run-tests.sh --build $(BUILD) --mode $(MODE) --match '$(T)' cluster
+
+sim: $(OUT)/kvsim ## a thousand simulated clusters, each from its seed; SIM="--seeds 50 --nodes 9" says otherwise
+	@$(OUT)/kvsim $(or $(SIM),--seeds 1000 --nodes 0 --quiet)
+
+soak: $(OUT)/kvsim ## simulated clusters until one fails or you stop it
+	@$(OUT)/kvsim --seed $(or $(SEED),$(shell date +%s)000) --forever --nodes 0 --seconds 62 --quiet $(SIM)
+
+mutants: ## plant bugs, one after the other, and count the seeds until the simulator finds each
+	@$(MAKE) MODE=mutants $(BUILD)/mutants/kvsim
+	@$(BUILD)/mutants/kvsim mutants
 
 fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60)
 	@$(MAKE) MODE=fuzz CC=clang fuzzers

@@ -21,7 +21,7 @@ struct bench_options {
     double duration_s, rate;
     uint8_t r, w;
     enum distribution distribution;
-    bool strict, load, json, unique, quiet;
+    bool strict, load, json, unique, quiet, no_final;
     int file_count; /* check: HISTORY... */
     char *files[64];
 };

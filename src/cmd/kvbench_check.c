@@ -1,152 +1,172 @@
-/* Lost puts: an acknowledged put of a key is lost when the key is absent at the end, or holds a put that had
- * ended before the acknowledged one began.
- *
- * A put whose outcome is unknown may be applied after its end, but only under the stamp it was given at its
- * start, so it cannot hide a later one either. Sloppy puts of different clients within the clocks' skew are
- * not ordered (DESIGN section 3), so a put counts as later only when it began `skew` after the other ended;
- * strict ones, and those of one client, need no such margin. */
+/* kvbench check: recorded histories, and what the store holds now, held against what the store promises. What
+ * is looked for is in sim/check_history.h; here are the files, the reading of the final values, and the
+ * words. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "base/map.h"
 #include "cmd/common_lines.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
+#include "sim/check_history.h"
 
-#define CHECK_WINDOW 256u
-#define SHOWN_MAX    20u
+#define CHECK_WINDOW     256u
+#define CHECK_OPS_MAX    100000000u
+#define CHECK_TIMEOUT_MS 5000u
+#define NO_FINAL         UINT32_MAX
+#define EXPIRY_SLACK_MS  1000u /* clocks, and the time until a node looks */
 
-struct put {
-    uint32_t client;
-    bool acked, strict;
-    char tag[HISTORY_TAG_MAX];
-    uint64_t start_ns, end_ns;
-    struct put *next; /* of the same key */
-};
-
-struct key {
-    char *name;
-    struct put *puts;
-    bool read; /* the final value is known */
-    bool present;
-    char tag[HISTORY_TAG_MAX];
-    struct key *next; /* all keys */
+/* What a key holds in the end. */
+struct final {
+    bool put;       /* somebody put it: it must be looked at */
+    bool read;      /* the store has said what it holds */
+    uint32_t value; /* HISTORY_ABSENT: nothing */
 };
 
 struct check {
     const struct bench_options *o;
-    struct map keys;
-    struct key *all, *next_to_read;
+    struct history history;
+    uint32_t file;    /* the one that is read, from 0 */
+    uint64_t last_ns; /* the latest end */
+    uint64_t put_count, acked_count, key_count;
+    struct final *finals; /* by key */
+    /* Asking the store. */
     struct kv *kv;
-    uint32_t in_flight;
-    uint64_t key_count, put_count, acked_count, lost, unreadable;
+    uint32_t next_key, in_flight;
+    uint64_t unread;
     int rc;
 };
 
-static struct key *key_of(struct check *c, const char *name)
-{
-    uint64_t hash = hash64(bytes_str(name));
-    struct key *k = map_get(&c->keys, hash);
-    if (k && strcmp(k->name, name) == 0)
-        return k;
-    k = calloc(1, sizeof *k);
-    if (!k || !(k->name = strdup(name)) || map_set(&c->keys, hash, k) != KV_OK) {
-        c->rc = KV_E_NO_MEMORY;
-        return NULL;
-    }
-    k->next = c->all;
-    c->all = k;
-    c->key_count++;
-    return k;
-}
+/* ---- the histories ---- */
 
-static void on_line(const struct history_line *l, void *arg)
+static int on_line(const struct history_line *l, void *arg)
 {
     struct check *c = arg;
-    struct key *k = l->op == HISTORY_PUT ? key_of(c, l->key) : NULL;
-    struct put *p = k ? calloc(1, sizeof *p) : NULL;
-    if (!p)
-        return;
-    *p = (struct put){l->client, l->status == KV_OK, l->strict, "", l->start_ns, l->end_ns, k->puts};
-    snprintf(p->tag, sizeof p->tag, "%s", l->value ? l->value : "");
-    k->puts = p;
-    c->put_count++;
-    c->acked_count += p->acked;
+    struct history_op op = {
+        .start_ns = l->start_ns,
+        .end_ns = l->end_ns,
+        .ttl_ns = l->ttl_ns,
+        .value = HISTORY_ABSENT,
+        .client = c->file << HISTORY_CLIENT_BITS | l->client,
+        .kind = (uint8_t)l->op,
+        .outcome = (uint8_t)history_outcome_of(l),
+        .strict = l->strict,
+    };
+    if (l->client >= 1u << HISTORY_CLIENT_BITS)
+        return KV_E_MALFORMED;
+    int rc = history_key(&c->history, bytes_str(l->key), &op.key);
+    bool holds = l->op == HISTORY_PUT || (l->op == HISTORY_GET && op.outcome == HISTORY_OK);
+    if (rc == KV_OK && l->value && holds)
+        rc = history_value(&c->history, bytes_str(l->value), &op.value);
+    if (rc == KV_OK)
+        rc = history_append(&c->history, &op);
+    c->put_count += l->op == HISTORY_PUT;
+    c->acked_count += l->op == HISTORY_PUT && op.outcome == HISTORY_OK;
+    c->last_ns = l->end_ns > c->last_ns ? l->end_ns : c->last_ns;
+    return rc == KV_E_INVALID ? KV_E_MALFORMED : rc;
 }
 
-static void judge(struct check *c, struct key *k)
+static int read_history(struct check *c, const char *name)
 {
-    const struct put *held = NULL, *later = NULL;
-    for (const struct put *p = k->puts; p && k->present; p = p->next)
-        if (strcmp(p->tag, k->tag) == 0)
-            held = p;
-    for (const struct put *p = k->puts; p; p = p->next) {
-        if (!p->acked || p == held)
-            continue;
-        uint64_t margin = held && !(p->strict && held->strict) && p->client != held->client
-                              ? (uint64_t)c->o->skew_ms * 1000000
-                              : 0;
-        if (!held || p->start_ns > held->end_ns + margin)
-            later = !later || p->start_ns > later->start_ns ? p : later;
+    uint64_t line = 0;
+    FILE *f = fopen(name, "rb");
+    if (!f) {
+        fprintf(stderr, "kvbench: cannot read %s: %m\n", name);
+        return KV_E_IO;
     }
-    if (!later)
-        return;
-    if (c->lost++ >= SHOWN_MAX)
-        return;
-    printf("lost: key %s: put %s by client %u, acknowledged at %llu ns (began %llu), but the key ", k->name,
-           later->tag, later->client, (unsigned long long)later->end_ns, (unsigned long long)later->start_ns);
-    if (!k->present)
-        printf("is absent\n");
-    else if (held)
-        printf("holds %s, which had ended at %llu ns\n", held->tag, (unsigned long long)held->end_ns);
-    else
-        printf("holds %s, which nobody put\n", k->tag);
+    int rc = history_read(f, on_line, c, &line);
+    fclose(f);
+    if (rc == KV_E_MALFORMED)
+        fprintf(stderr, "kvbench: %s:%llu is no line of a history\n", name, (unsigned long long)line);
+    else if (rc != KV_OK)
+        fprintf(stderr, "kvbench: %s: %s\n", name, kv_error_text(rc));
+    return rc;
+}
+
+static int read_histories(struct check *c)
+{
+    int rc = KV_OK;
+    for (int i = 1; i < c->o->file_count && rc == KV_OK; i++) {
+        c->file = (uint32_t)i - 1;
+        rc = read_history(c, c->o->files[i]);
+    }
+    if (rc != KV_OK)
+        return rc;
+    c->finals = calloc(c->history.keys.count + 1, sizeof *c->finals);
+    if (!c->finals)
+        return KV_E_NO_MEMORY;
+    for (size_t i = 0; i < c->history.count; i++)
+        if (c->history.ops[i].kind == HISTORY_PUT)
+            c->finals[c->history.ops[i].key].put = true;
+    for (size_t k = 0; k < c->history.keys.count; k++)
+        c->key_count += c->finals[k].put;
+    return KV_OK;
 }
 
 /* ---- what the store holds now ---- */
+
+static int set_final(struct check *c, uint32_t key, const void *value, size_t len)
+{
+    char tag[HISTORY_TAG_MAX];
+    c->finals[key].read = true;
+    return history_value(&c->history, bytes_str(history_tag(value, len, tag)), &c->finals[key].value);
+}
 
 static void read_more(struct check *c);
 
 struct reading {
     struct check *check;
-    struct key *key;
+    uint32_t key;
 };
+
+static void not_read(struct check *c, uint32_t key, int status, const char *message)
+{
+    struct bytes name = history_names_text(&c->history.keys, key);
+    if (c->unread++ < CHECK_SHOWN_MAX)
+        fprintf(stderr, "kvbench: cannot read %.*s: %s\n", (int)name.len, (const char *)name.data, message);
+    c->rc = status;
+}
 
 static void on_get(const struct kv_result *r, void *arg)
 {
-    struct reading *rd = arg;
-    struct check *c = rd->check;
-    struct key *k = rd->key;
-    free(rd);
+    struct reading reading = *(struct reading *)arg;
+    struct check *c = reading.check;
+    free(arg);
     c->in_flight--;
-    if (r->status == KV_OK || r->status == KV_E_NOT_FOUND) {
-        k->read = true;
-        k->present = r->status == KV_OK;
-        if (k->present)
-            history_tag(r->value, r->value_len, k->tag);
-    } else {
-        if (c->unreadable++ < SHOWN_MAX)
-            fprintf(stderr, "kvbench: cannot read %s: %s\n", k->name, r->message);
-        c->rc = r->status;
-    }
+    int rc = r->status;
+    if (rc == KV_OK)
+        rc = set_final(c, reading.key, r->value, r->value_len);
+    else if (rc == KV_E_NOT_FOUND)
+        c->finals[reading.key] = (struct final){true, true, HISTORY_ABSENT};
+    if (rc != KV_OK && rc != KV_E_NOT_FOUND)
+        not_read(c, reading.key, rc, r->status == rc ? r->message : kv_error_text(rc));
     read_more(c);
+}
+
+static int read_one(struct check *c, uint32_t key)
+{
+    struct kv_request request = {.r = c->o->r,
+                                 .flags = c->o->strict ? (uint32_t)KV_STRICT : 0,
+                                 .timeout_ms = c->o->timeout_ms ? c->o->timeout_ms : CHECK_TIMEOUT_MS};
+    struct bytes name = history_names_text(&c->history.keys, key);
+    struct reading *reading = malloc(sizeof *reading);
+    if (!reading)
+        return KV_E_NO_MEMORY;
+    *reading = (struct reading){c, key};
+    int rc = kv_get(c->kv, name.data, name.len, &request, on_get, reading);
+    if (rc == KV_OK)
+        c->in_flight++;
+    else
+        free(reading);
+    return rc;
 }
 
 static void read_more(struct check *c)
 {
-    struct kv_request request = {.r = c->o->r, .timeout_ms = c->o->timeout_ms ? c->o->timeout_ms : 5000};
-    while (c->next_to_read && c->in_flight < CHECK_WINDOW) {
-        struct key *k = c->next_to_read;
-        struct reading *rd = malloc(sizeof *rd);
-        c->next_to_read = k->next;
-        if (!rd)
-            return;
-        *rd = (struct reading){c, k};
-        if (kv_get(c->kv, k->name, strlen(k->name), &request, on_get, rd) == KV_OK)
-            c->in_flight++;
-        else
-            free(rd);
+    while (c->next_key < c->history.keys.count && c->in_flight < CHECK_WINDOW) {
+        uint32_t key = c->next_key++;
+        int rc = c->finals[key].put ? read_one(c, key) : KV_OK;
+        if (rc != KV_OK)
+            not_read(c, key, rc, kv_error_text(rc));
     }
 }
 
@@ -156,7 +176,6 @@ static int read_live(struct check *c)
     int rc = kv_connect(&options, &c->kv);
     if (rc != KV_OK)
         return rc;
-    c->next_to_read = c->all;
     read_more(c);
     while (c->in_flight)
         kv_wait(c->kv);
@@ -164,89 +183,142 @@ static int read_live(struct check *c)
     return c->rc;
 }
 
-static int read_final(struct check *c)
+static int read_dump(struct check *c)
 {
     FILE *f = fopen(c->o->final, "rb");
     if (!f) {
         fprintf(stderr, "kvbench: cannot read %s: %m\n", c->o->final);
         return KV_E_IO;
     }
-    for (struct key *k = c->all; k; k = k->next)
-        k->read = true;
+    for (size_t k = 0; k < c->history.keys.count; k++)
+        c->finals[k] = (struct final){c->finals[k].put, true, HISTORY_ABSENT};
     struct lines l;
     lines_init(&l, f);
     int rc;
     while ((rc = lines_next(&l)) == 1) {
-        if (buf_append_byte(&l.key, 0) != KV_OK)
+        uint32_t key = history_names_find(&c->history.keys, buf_bytes(&l.key));
+        if (key != HISTORY_NO_NAME && (rc = set_final(c, key, l.value.data, l.value.len)) != KV_OK)
             break;
-        struct key *k = map_get(&c->keys, hash64(bytes_str((const char *)l.key.data)));
-        if (k) {
-            k->present = true;
-            history_tag(l.value.data, l.value.len, k->tag);
-        }
     }
+    if (rc == KV_E_MALFORMED)
+        fprintf(stderr, "kvbench: %s:%llu is no line of a dump\n", c->o->final, (unsigned long long)l.number);
     lines_deinit(&l);
     fclose(f);
     return rc;
 }
 
-static int read_histories(struct check *c)
+/* Enters what was read as gets after everything else. */
+static int enter_finals(struct check *c)
 {
-    for (int i = 1; i < c->o->file_count; i++) {
-        FILE *f = fopen(c->o->files[i], "rb");
-        uint64_t bad = 0;
-        if (!f) {
-            fprintf(stderr, "kvbench: cannot read %s: %m\n", c->o->files[i]);
-            return KV_E_IO;
-        }
-        int rc = history_read(f, on_line, c, &bad);
-        fclose(f);
-        if (rc == KV_E_MALFORMED)
-            fprintf(stderr, "kvbench: %s:%llu is no line of a history\n", c->o->files[i],
-                    (unsigned long long)bad);
-        if (rc != KV_OK || c->rc != KV_OK)
-            return rc != KV_OK ? rc : c->rc;
+    int rc = KV_OK;
+    for (uint32_t k = 0; k < c->history.keys.count && rc == KV_OK; k++) {
+        struct history_op op = {.kind = HISTORY_GET,
+                                .client = HISTORY_NOBODY,
+                                .final = true,
+                                .start_ns = c->last_ns + 1,
+                                .end_ns = c->last_ns + 1,
+                                .key = k,
+                                .value = c->finals[k].value};
+        if (c->finals[k].put && c->finals[k].read)
+            rc = history_append(&c->history, &op);
     }
-    return KV_OK;
+    return rc;
 }
 
-static void check_free(struct check *c)
+static int read_finals(struct check *c)
 {
-    while (c->all) {
-        struct key *k = c->all;
-        c->all = k->next;
-        while (k->puts) {
-            struct put *p = k->puts;
-            k->puts = p->next;
-            free(p);
-        }
-        free(k->name);
-        free(k);
+    if (c->o->no_final || c->key_count == 0)
+        return KV_OK;
+    int rc = c->o->final ? read_dump(c) : read_live(c);
+    if (rc != KV_OK)
+        fprintf(stderr, "kvbench: the final values could not all be read: %s; --no-final does without them\n",
+                kv_error_text(rc));
+    int entered = enter_finals(c);
+    return rc != KV_OK ? rc : entered;
+}
+
+/* ---- the verdict ---- */
+
+static int tell(const struct check *c, const char *name, const struct check_report *r)
+{
+    struct buf text = {0};
+    int rc = KV_OK;
+    for (uint32_t i = 0; i < r->shown_count && rc == KV_OK; i++) {
+        buf_clear(&text);
+        rc = check_text(&c->history, &r->shown[i], &text);
+        if (rc == KV_OK)
+            printf("%s: %.*s", name, (int)text.len, (const char *)text.data);
     }
-    map_deinit(&c->keys);
+    if (r->found > r->shown_count)
+        printf("%s: and %llu more\n", name, (unsigned long long)(r->found - r->shown_count));
+    buf_deinit(&text);
+    return rc;
+}
+
+static void sum_up(const struct check *c, const struct check_report *lost, const struct check_report *own,
+                   const struct check_report *linear, const struct check_report *absent)
+{
+    printf("own: %llu strict gets of what their client knew: %llu too old\n", (unsigned long long)own->judged,
+           (unsigned long long)own->found);
+    printf("linear: %llu all-strict keys: %llu contradictions\n", (unsigned long long)linear->judged,
+           (unsigned long long)linear->found);
+    printf("absent: %llu values read: %llu back from the dead\n", (unsigned long long)absent->judged,
+           (unsigned long long)absent->found);
+    if (linear->skipped)
+        printf("%llu keys not judged: a value was put on them twice\n", (unsigned long long)linear->skipped);
+    printf("%llu keys, %llu puts, %llu acknowledged", (unsigned long long)c->key_count,
+           (unsigned long long)c->put_count, (unsigned long long)c->acked_count);
+    if (c->o->no_final)
+        printf("; what the store holds was not looked at\n");
+    else if (c->unread)
+        printf("; %llu could not be read, of the others %llu lost\n", (unsigned long long)c->unread,
+               (unsigned long long)lost->found);
+    else
+        printf(": %llu lost\n", (unsigned long long)lost->found);
+}
+
+/* KV_OK or negative; `*found` is set when a promise was broken. */
+static int judge(struct check *c, bool *found)
+{
+    static struct check_report lost, own, linear, absent; /* large */
+    const struct check_options options = {
+        .skew_ns = (uint64_t)c->o->skew_ms * 1000000,
+        .expiry_slack_ns = (uint64_t)EXPIRY_SLACK_MS * 1000000,
+    };
+    const struct {
+        const char *name;
+        int (*check)(const struct history *h, const struct check_options *o, struct check_report *out);
+        struct check_report *report;
+    } CHECKS[] = {{"lost", check_durable, &lost},
+                  {"own", check_own, &own},
+                  {"linear", check_linear, &linear},
+                  {"absent", check_absent, &absent}};
+    int rc = history_sort(&c->history);
+    for (size_t i = 0; i < sizeof CHECKS / sizeof *CHECKS && rc == KV_OK; i++) {
+        rc = CHECKS[i].check(&c->history, &options, CHECKS[i].report);
+        if (rc == KV_OK)
+            rc = tell(c, CHECKS[i].name, CHECKS[i].report);
+        *found = *found || CHECKS[i].report->found;
+    }
+    if (rc == KV_OK)
+        sum_up(c, &lost, &own, &linear, &absent);
+    else
+        fprintf(stderr, "kvbench: %s\n", kv_error_text(rc));
+    return rc;
 }
 
 int bench_check(const struct bench_options *o)
 {
     struct check c = {.o = o};
-    map_init(&c.keys);
+    bool found = false;
+    history_init(&c.history, CHECK_OPS_MAX);
     int rc = read_histories(&c);
-    int status = 2;
     if (rc == KV_OK) {
-        rc = o->final ? read_final(&c) : read_live(&c);
-        if (rc != KV_OK && rc != KV_E_IO)
-            fprintf(stderr, "kvbench: the final values could not be read: %s\n", kv_error_text(rc));
-        status = rc == KV_E_NO_NODE ? 7 : rc == KV_OK ? 0 : 2;
+        rc = read_finals(&c);
+        int judged = judge(&c, &found);
+        rc = rc != KV_OK ? rc : judged;
     }
-    if (status == 0) {
-        for (struct key *k = c.all; k; k = k->next)
-            if (k->read)
-                judge(&c, k);
-        printf("%llu keys, %llu puts, %llu acknowledged: %llu lost\n", (unsigned long long)c.key_count,
-               (unsigned long long)c.put_count, (unsigned long long)c.acked_count,
-               (unsigned long long)c.lost);
-        status = c.lost ? 1 : 0;
-    }
-    check_free(&c);
-    return status;
+    free(c.finals);
+    history_deinit(&c.history);
+    return found ? 1 : rc == KV_OK ? 0 : rc == KV_E_NO_NODE ? 7 : 2;
 }

@@ -1,37 +1,38 @@
-/* Histories: every operation of a run, one JSON object a line, for checkers.
+/* Histories as files: every operation of a run, one JSON object a line, for the checkers (sim/history.h).
  *
  *   {"client":3,"op":"put","key":"k7","value":"c3-12","start_ns":…,"end_ns":…,"status":"ok"}
  *
- * `value` is what identifies the value: its text up to the first '.', behind which the bench pads. */
+ * `op` is get, put or del; `value` is what identifies the value: its text up to the first '.', behind which
+ * the bench pads. Where it applies there is also `"strict":true` (with majorities), `"unknown":true` (a write
+ * that failed and may have been applied) and `"ttl_ns":…`. Other members are ignored. */
 #ifndef CMD_KVBENCH_HISTORY_H
 #define CMD_KVBENCH_HISTORY_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
+
+#include "sim/history.h"
 
 #define HISTORY_TAG_MAX 48
 
-enum history_op { HISTORY_GET, HISTORY_PUT, HISTORY_DEL };
-
 struct history_line {
     uint32_t client;
-    enum history_op op;
+    enum history_kind op;
     const char *key;
     const char *value; /* NULL: absent */
-    uint64_t start_ns, end_ns;
-    int status;
-    bool strict;
+    uint64_t start_ns, end_ns, ttl_ns;
+    int status; /* KV_OK, or KV_E_… */
+    bool strict, unknown;
 };
 
 /* One line. Returns 0, or negative when the file cannot be written. */
 int history_write(FILE *f, const struct history_line *line);
 
-/* Reads a whole history; `visit` gets each line (borrowed). KV_E_IO, KV_E_MALFORMED with `*bad` the number of
- * the line. */
-int history_read(FILE *f, void (*visit)(const struct history_line *line, void *arg), void *arg,
-                 uint64_t *bad);
+/* Reads a whole history; `visit` gets each line (borrowed) until it fails. KV_E_IO; KV_E_MALFORMED, or what
+ * `visit` returned, with `*bad` the number of the line. */
+int history_read(FILE *f, int (*visit)(const struct history_line *line, void *arg), void *arg, uint64_t *bad);
+
+/* What became of it: a get's answer is known or not, a write may also be surely not done. */
+enum history_outcome history_outcome_of(const struct history_line *line);
 
 /* The identifying part of a value, as text. */
 const char *history_tag(const void *value, size_t len, char out[HISTORY_TAG_MAX]);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/prng.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
@@ -16,7 +17,7 @@ struct run;
 
 struct client {
     struct run *run;
-    uint32_t index;
+    uint32_t number; /* in the history; the load's clients are not the run's */
     struct kv *kv;
     uint64_t counter; /* of its puts: makes values distinct */
     uint32_t in_flight;
@@ -36,6 +37,7 @@ struct run {
     uint32_t open_handles;
     bool over;
     FILE *history;
+    uint32_t id; /* of this run, so that its values differ from those of every other */
     char *value;
     struct prng prng;
     /* The line a second. */
@@ -97,14 +99,17 @@ static void record(struct task *t, const struct kv_result *res)
     bool get = !t->second_half && (t->op == BENCH_READ || t->op == BENCH_MODIFY);
     char tag[HISTORY_TAG_MAX];
     struct history_line line = {
-        .client = t->client->index,
+        .client = t->client->number,
         .op = get ? HISTORY_GET : HISTORY_PUT,
         .key = t->key,
         .value = get ? (res->status == KV_OK ? history_tag(res->value, res->value_len, tag) : NULL) : t->tag,
         .start_ns = t->start_ns,
         .end_ns = uv_hrtime(),
         .status = res->status,
-        .strict = r->o->strict,
+        /* Whether an explicit R or W is a majority is not known here; then the checker must not count on it.
+         */
+        .strict = r->o->strict && !r->o->r && !r->o->w,
+        .unknown = res->unknown,
     };
     history_write(r->history, &line);
 }
@@ -140,10 +145,11 @@ static void on_done(const struct kv_result *res, void *arg)
         run_close(r);
 }
 
-/* "c3-17" and padding that does not compress. */
+/* "c3-17-5fa2c1" and padding that does not compress. */
 static size_t make_value(struct run *r, struct task *t)
 {
-    snprintf(t->tag, sizeof t->tag, "c%u-%llu", t->client->index, (unsigned long long)++t->client->counter);
+    snprintf(t->tag, sizeof t->tag, "c%u-%llu-%x", t->client->number,
+             (unsigned long long)++t->client->counter, r->id);
     size_t n = (size_t)snprintf(r->value, r->o->value_size + HISTORY_TAG_MAX, "%s.", t->tag);
     while (n < r->o->value_size)
         r->value[n++] = (char)('!' + prng_below(&r->prng, 90));
@@ -254,7 +260,7 @@ static int open_clients(struct run *r)
         return KV_E_NO_MEMORY;
     for (uint32_t i = 0; i < o->clients; i++) {
         struct kv_options options = {.nodes = o->nodes, .via = o->via};
-        r->clients[i] = (struct client){.run = r, .index = i};
+        r->clients[i] = (struct client){.run = r, .number = r->load_phase ? o->clients + i : i};
         int rc = kv_open(&r->loop, &options, &r->clients[i].kv);
         if (rc != KV_OK)
             return rc;
@@ -289,6 +295,7 @@ int bench_run(const struct bench_options *o, bool load_phase, struct bench_resul
     r.load_phase = load_phase;
     r.lines = isatty(STDERR_FILENO) && !o->quiet && !o->json;
     r.value = malloc(o->value_size + HISTORY_TAG_MAX);
+    r.id = (uint32_t)hash64_mix(uv_hrtime() + (uint64_t)uv_os_getpid()) & 0xffffff;
     prng_init(&r.prng, o->seed ^ UINT64_C(0x76616c7565));
     workload_init(&r.workload, o->workload ? o->workload : "put", o->distribution, o->records, o->unique,
                   o->seed);

@@ -32,7 +32,7 @@ static bool may_be_gone(const struct check_key *k, const struct check_gone *gone
                         uint32_t put)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (gone[i].op == put || !check_is_older(k, gone[i].op, put))
+        if (!check_is_older(k, gone[i].op, put))
             return true;
     return false;
 }

@@ -9,6 +9,7 @@ static void test_resurrected_delete(void **state)
     uint32_t put = put_at(&h, 1, "one", 10, 20, 0);
     uint32_t del = del_at(&h, 2, 30, 40, 0);
     get_at(&h, 3, "one", 35, 60, 0); /* at the same time as the delete */
+    get_at(&h, 3, "one", 40, 60, 0);
     get_at(&h, 3, NULL, 50, 60, 0);
     expect_clean(&h, check_absent);
     uint32_t get = get_at(&h, 3, "one", 41, 60, 0);

@@ -23,6 +23,7 @@ static void test_own_put_absent(void **state)
     del_at(&h, 2, 10, 20, 0);
     uint32_t own = put_at(&h, 1, "own", 30, 40, 0);
     get_at(&h, 1, NULL, 35, 39, 0); /* before its end nothing is promised */
+    get_at(&h, 1, NULL, 40, 45, 0); /* nor at one time with it */
     expect_clean(&h, check_own);
     uint32_t get = get_at(&h, 1, NULL, 50, 60, 0);
     expect_found(&h, check_own, CHECK_OWN_OLDER, own, get, -1);
