@@ -19,7 +19,10 @@ const char *history_tag(const void *value, size_t len, char out[HISTORY_TAG_MAX]
     const char *v = value;
     size_t n = 0;
     while (n < len && n < HISTORY_TAG_MAX - 1 && v[n] != '.') {
-        out[n] = v[n] > 0x20 && v[n] < 0x7f && v[n] != '"' && v[n] != '\\' ? v[n] : '?';
+        bool plain = v[n] > 0x20 && v[n] < 0x7f && v[n] != '"' && v[n] != '\\';
+        out[n] = '?';
+        if (plain)
+            out[n] = v[n];
         n++;
     }
     out[n] = 0;

@@ -312,7 +312,7 @@ void record_atomic_store(struct history *h, const struct store_load *load, struc
     struct atomic_store s = {.history = h, .load = load, .prng = prng};
     uint32_t number;
     for (uint32_t i = 0; i < load->keys; i++)
-        assert_int_equal(history_key(h, bytes_of(STORY_KEYS + i, 1), &number), KV_OK);
+        assert_int_equal(history_key(h, bytes_of(&STORY_KEYS[i], 1), &number), KV_OK);
     heap_init(&s.events);
     s.offsets = calloc(load->clients, sizeof *s.offsets);
     s.last_stamps = calloc(load->clients, sizeof *s.last_stamps);
