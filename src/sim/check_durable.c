@@ -69,7 +69,8 @@ static int look(struct check_key *k, void *arg)
         if (is_acked_put(k, k->ops[i]) && check_is_older(k, held, k->ops[i]))
             lost = k->ops[i];
     if (lost != CHECK_NONE)
-        check_found(k, CHECK_DURABLE_OLDER, (uint32_t[]){held, lost, final}, 3);
+        check_found(k, held == CHECK_NONE ? CHECK_DURABLE_NOBODY : CHECK_DURABLE_OLDER,
+                    (uint32_t[]){held, lost, final}, 3);
     return KV_OK;
 }
 

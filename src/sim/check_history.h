@@ -42,6 +42,7 @@ enum check_rule {
     CHECK_ABSENT_EXPIRED, /* there after its time */
     CHECK_DURABLE_ABSENT, /* an acknowledged put, and the key is absent in the end */
     CHECK_DURABLE_OLDER,  /* an acknowledged put, and the key holds an older one in the end */
+    CHECK_DURABLE_NOBODY, /* an acknowledged put, and the key holds what nobody put in the end */
     CHECK_RULES
 };
 

@@ -20,6 +20,7 @@ static const char *const RULES[CHECK_RULES] = {
     [CHECK_DURABLE_ABSENT] = "an acknowledged put is lost: the key is absent in the end",
     [CHECK_DURABLE_OLDER] =
         "an acknowledged put is lost: in the end the key holds what had ended before it began",
+    [CHECK_DURABLE_NOBODY] = "an acknowledged put is lost: in the end the key holds what nobody put",
 };
 
 const char *check_rule_text(enum check_rule rule)

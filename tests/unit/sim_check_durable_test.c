@@ -64,7 +64,7 @@ static void test_held_by_nobodys_put(void **state)
     story_begin(&h);
     uint32_t lost = put_at(&h, 1, "one", 10, 20, SLOPPY);
     uint32_t final = final_get(&h, "ghost");
-    expect_found(&h, check_durable, CHECK_DURABLE_OLDER, lost, final, -1);
+    expect_found(&h, check_durable, CHECK_DURABLE_NOBODY, lost, final, -1);
     story_end(&h);
 }
 
