@@ -7,6 +7,7 @@
  * node's clock and fine for another: one more is asked, and the refusing node's clock is learned anew;
  * everything else that is invalid stays so wrong_ring and whatever passes by itself   after a pause, anybody,
  * until the time is over */
+#include "base/mutant.h"
 #include "base/assert.h"
 #include "client/state.h"
 
@@ -25,7 +26,7 @@ static void note_refusal(struct client_request *r, struct peer *p, int status, s
     if (!client_is_write(r) || r->round != ROUND_FINAL)
         return;
     if (status == KV_E_TIMEOUT)
-        r->maybe_applied = true;
+        r->maybe_applied = MUTANT(timeout_is_failure, true, r->maybe_applied);
     else if (status != KV_E_UNAVAILABLE && n.asked > 0)
         r->partly_applied = true;
 }

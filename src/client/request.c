@@ -9,6 +9,7 @@
  * What is known of a write's fate decides what its owner is told: `unavailable` only while no try of its
  * final round can have been applied; once one was sent and neither answered nor refused, it is `timeout`, the
  * unknown outcome. */
+#include "base/mutant.h"
 #include "base/assert.h"
 #include "client/state.h"
 
@@ -152,7 +153,9 @@ static enum message_type message_type(const struct client_request *r)
 /* A write's stamp: minted when it is first sent, for the clock is known then, and kept for ever. */
 static void mint(struct client *c, uint64_t now_us, struct client_request *r)
 {
-    if (!client_is_write(r) || r->round != ROUND_FINAL || !stamp_is_zero(r->row.stamp))
+    if (!client_is_write(r) || r->round != ROUND_FINAL)
+        return;
+    if (MUTANT(retry_new_stamp, !stamp_is_zero(r->row.stamp), false))
         return;
     r->row.stamp = (struct stamp){client_clock_mint(&c->clock, now_us), c->origin};
     if (r->ttl_ms)

@@ -1,6 +1,7 @@
 /* How a request comes to be: checked, bounded, copied, given a slot, and set going. */
 #include <stdlib.h>
 
+#include "base/mutant.h"
 #include "base/assert.h"
 #include "client/state.h"
 
@@ -173,7 +174,8 @@ static int fill(struct client *c, uint64_t now_us, const struct client_order *o,
     r->began_us = now_us;
     r->deadline_us = now_us + timeout_us(c, o);
     r->hedge_us = r->retry_us = UINT64_MAX;
-    r->round = client_is_write(r) && (r->flags & KV_STRICT) ? ROUND_STAMP : ROUND_FINAL;
+    r->round =
+        client_is_write(r) && MUTANT(no_stamp_round, r->flags & KV_STRICT, false) ? ROUND_STAMP : ROUND_FINAL;
     const char *via = q->via ? q->via : c->via ? c->via_text : NULL;
     int rc = via ? set_via(c, r, via) : KV_OK;
     return rc ? rc : copy_content(r, o);

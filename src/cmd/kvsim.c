@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"run", kvsim_run},
     {"list", kvsim_list},
+    {"mutants", kvsim_mutants},
     {"members", kvsim_members},
 };
 

@@ -3,8 +3,9 @@
 #ifndef CMD_KVSIM_H
 #define CMD_KVSIM_H
 
-int kvsim_run(int argc, char **argv);  /* seeds and scenarios: what happens without a command */
-int kvsim_list(int argc, char **argv); /* scenarios, faults, invariants */
+int kvsim_run(int argc, char **argv);     /* seeds and scenarios: what happens without a command */
+int kvsim_mutants(int argc, char **argv); /* planted bugs, and how soon they are found */
+int kvsim_list(int argc, char **argv);    /* scenarios, faults, invariants */
 
 int kvsim_members(int argc, char **argv); /* the membership alone, up to 2000 nodes */
 

@@ -5,6 +5,7 @@
  * whatever this reader's R was: a later reader, with another majority R, never sees anything older.
  *
  * R below a majority promises nothing of the kind: stale members are repaired, but not waited for. */
+#include "base/mutant.h"
 #include "coord/internal.h"
 
 #define PROOF_PATIENCE_US COORD_WRITE_PATIENCE_US
@@ -133,7 +134,7 @@ static void write_back_to(struct coord *c, const struct turn *t, struct request 
 /* Everybody who answered with an older row is sent the newest, once. */
 static void repair_stale(struct coord *c, const struct turn *t, struct request *r)
 {
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < MUTANT(drop_write_back, r->width, 0u); p++) {
         const struct target *g = &r->targets[p];
         bool tried = g->writing && stamp_cmp(g->written, r->row.stamp) == 0;
         if (g->ok && !tried && can_take(r, p))
@@ -282,7 +283,8 @@ static void judge(struct coord *c, const struct turn *t, struct request *r)
             fail(c, t, r);
     } else if (row_is_absent(&r->row) && r->op == OP_GET) {
         prove_absence(c, t, r);
-    } else if (r->op == OP_STAMP || r->needed < plan_majority(r->homes)) {
+    } else if (r->op == OP_STAMP || r->needed < plan_majority(r->homes) ||
+               MUTANT(drop_write_back, false, true)) {
         answer_row(c, t, r);
     } else {
         r->phase = PHASE_WRITE_BACK;
@@ -325,6 +327,9 @@ void get_run(struct coord *c, const struct turn *t, struct request *r)
 
 static void row_came(struct coord *c, struct request *r, struct target *g, const struct row *row)
 {
+    if (MUTANT(resurrect_tombstone, false, row->flags & ROW_TOMBSTONE) ||
+        MUTANT(expiry_before_winner, false, row_is_dead(row, c->hlc)))
+        return;
     if (stamp_cmp(row->stamp, g->held) > 0)
         g->held = row->stamp;
     if (!row_wins(row, &r->row))

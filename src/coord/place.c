@@ -1,4 +1,5 @@
 /* A request's targets: the preference list of its key under the ring in force. */
+#include "base/mutant.h"
 #include "coord/internal.h"
 
 static uint8_t quorum_of(const struct request *r)
@@ -95,7 +96,7 @@ uint32_t request_asked(const struct request *r)
 
 position_set request_counted(const struct request *r)
 {
-    return positions_below(request_strict(r) ? r->homes : r->width);
+    return positions_below(MUTANT(strict_counts_fallbacks, request_strict(r), false) ? r->homes : r->width);
 }
 
 position_set request_ok(const struct request *r)

@@ -3,6 +3,7 @@
  *
  * W counts distinct members, that is, disks: a stand-in counts beside the slow home it stands in for, since
  * both have the row. Under strict only homes count. */
+#include "base/mutant.h"
 #include "coord/internal.h"
 
 /* Members whose word may still come. */
@@ -100,7 +101,7 @@ static void judge(struct coord *c, const struct turn *t, struct request *r)
     uint32_t acked = request_acked(r);
     uint32_t possible = acked + position_count(pending(r) & request_counted(r));
     bool hopeless = possible < r->needed && !request_expects(r, t->now.mono_us);
-    if (acked >= r->needed)
+    if (acked >= MUTANT(quorum_off_by_one, r->needed, r->needed - 1u))
         answer(c, t, r, KV_OK);
     else if (hopeless || t->now.mono_us >= r->deadline_us)
         answer(c, t, r, request_failure(r));
@@ -111,7 +112,7 @@ static void settle(struct coord *c, const struct turn *t, struct request *r)
 {
     uint64_t last = r->deadline_us + COORD_WRITE_PATIENCE_US;
     uint64_t next = patience_ends_us(r, t->now.mono_us);
-    if (settled(r) || next == UINT64_MAX || t->now.mono_us >= last)
+    if (MUTANT(request_never_ends, settled(r) || next == UINT64_MAX || t->now.mono_us >= last, false))
         request_end(c, r);
     else
         request_wake(c, r, next < last ? next : last);
@@ -144,6 +145,7 @@ void put_answered(struct coord *c, const struct turn *t, struct request *r, uint
     }
     /* Also an acknowledgement of a former attempt says that the row is there; only the latest can say it of
      * the hints. */
+    r->needed = (uint8_t)(r->needed - MUTANT(double_ack, 0, g->ok && r->needed > 1));
     g->ok = true;
     if (latest) {
         c->counters.hinted += position_count(g->hints_sent & (uint8_t)~g->hints_kept);

@@ -13,6 +13,7 @@
 #ifndef MODEL_ROW_H
 #define MODEL_ROW_H
 
+#include "base/mutant.h"
 #include "base/blob.h"
 
 #define ROW_HEADER_BYTES 32u
@@ -69,7 +70,7 @@ static inline bool row_is_absent(const struct row *r)
 /* The merge law: whether `a` replaces `b`. False for equal stamps (same write). */
 static inline bool row_wins(const struct row *a, const struct row *b)
 {
-    return stamp_cmp(a->stamp, b->stamp) > 0;
+    return MUTANT(arrival_order, stamp_cmp(a->stamp, b->stamp) > 0, !row_is_absent(a));
 }
 
 /* The row reads as absent: absent, a tombstone, or expired at hybrid time `hlc`. */

@@ -4,6 +4,7 @@
  * A member's HELLO is first-hand proof that this generation of it is alive. A newcomer (our cluster's name,
  * but no member: a wiped founder) is given the ring before it is refused, so that it knows where it stands.
  */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdio.h>
@@ -90,7 +91,8 @@ static const struct verdict welcome = {KV_OK, ""};
 static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, uint32_t *member)
 {
     const struct member *m = ring_value_find_name(&n->ring->value, h->name);
-    if (!m || m->store_id != h->store_id || (h->member_id && h->member_id != m->id)) {
+    if (!m || MUTANT(wrong_store, m->store_id != h->store_id, false) ||
+        (h->member_id && h->member_id != m->id)) {
         remember_newcomer(n, h);
         return (struct verdict){
             KV_E_NOT_MEMBER,

@@ -2,6 +2,7 @@
  * looped back within the turn, in order; then cluster, epoch and clock are put into everything that leaves.
  *
  * Invariant: after a step no effect is a message to this node itself. */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdio.h>
@@ -48,7 +49,7 @@ static void take_config(struct node *n, const struct node_config *c)
     n->generation = c->generation;
     n->swim_config = c->swim;
     prng_init(&n->prng, c->seed);
-    clock_init(&n->clock, c->hlc_floor);
+    clock_init(&n->clock, MUTANT(clock_back, c->hlc_floor, 0));
     map_init(&n->conns.map);
     n->hlc.settled_us = UINT64_MAX;
     n->hlc.due_us = UINT64_MAX;

@@ -3,6 +3,7 @@
  * dead to swim. What coord, scans and hints are told of a member is exactly that, once per change.
  *
  * A member lives where swim says it lives; the ring's address is only where to look first. */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdlib.h>
@@ -207,7 +208,7 @@ static bool is_who_it_should_be(const struct node *n, const struct peer *p, cons
     if (!n->ring)
         return strcmp(w->name, peers_name(n, p->id)) == 0;
     const struct member *m = ring_value_find(&n->ring->value, p->id);
-    return m && strcmp(w->name, m->name) == 0 && w->store_id == m->store_id;
+    return m && strcmp(w->name, m->name) == 0 && MUTANT(wrong_store, w->store_id == m->store_id, true);
 }
 
 static void welcomed(struct node *n, struct peer *p, const struct message *m)

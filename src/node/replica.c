@@ -7,6 +7,7 @@
  *
  * Invariants (replica_check): an operation is either free and on the free list, or waits for exactly one
  * completion; `bytes` is the sum of what active ones have booked. */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdlib.h>
@@ -114,7 +115,7 @@ static int check_write(struct node *n, const struct message *m)
 /* For whom a note has to be kept: not for this node itself, which has the row. */
 static void take_hints(const struct node *n, const struct msg_write *w, struct replica_op *op)
 {
-    for (uint8_t i = 0; i < w->hint_count; i++)
+    for (uint8_t i = 0; i < MUTANT(forget_hint, w->hint_count, 0); i++)
         if (w->hints[i] != n->self && w->hints[i] != 0)
             op->hints[op->hint_count++] = w->hints[i];
 }
@@ -135,6 +136,8 @@ static int write(struct node *n, struct endpoint from, struct message *m)
         rc = begin(n, from, m, &op);
     if (rc != KV_OK)
         return rc;
+    if (MUTANT(ack_before_sync, false, true))
+        ack(n, from, m->id, KV_OK, 0);
     hlc_heard(n, w->row.stamp.hlc);
     take_hints(n, w, op);
     struct effect *e = outbox_add(n->out, EF_STORE_WRITE);

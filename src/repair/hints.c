@@ -1,4 +1,5 @@
 /* Hinted handoff: see hints.h. */
+#include "base/mutant.h"
 #include "repair/hints.h"
 
 #include "base/assert.h"
@@ -359,7 +360,7 @@ void hints_acked(struct hints *h, struct now now, uint32_t member, const struct 
         return;
     int status = m->write_ack.status;
     k->stopping |= has_no_room(status);
-    if (status == KV_OK)
+    if (MUTANT(handoff_refused, status == KV_OK, true))
         entry_forget(k, i, out);
     else
         entry_close(k, &k->entries[i], true);

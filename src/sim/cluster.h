@@ -88,6 +88,7 @@ void sim_kill(struct sim *s, uint32_t node); /* SIGKILL: of what was not finishe
 void sim_power_cut(struct sim *s, uint32_t node); /* and what was not synced is lost, the newest first */
 /* Soon: while its next write is on its way to the disk, or after `us` without one. */
 void sim_doom(struct sim *s, uint32_t node, bool power, uint64_t us);
+void sim_spare(struct sim *s, uint32_t node); /* it lives on after all */
 void sim_stop(struct sim *s, uint32_t node);  /* SIGTERM */
 void sim_pause(struct sim *s, uint32_t node); /* SIGSTOP: what comes meanwhile waits */
 void sim_resume(struct sim *s, uint32_t node);
@@ -102,6 +103,9 @@ bool sim_exited(const struct sim *s, uint32_t node, int *status);
 
 /* The first node that left with another status than 0, and why; 0: none. */
 uint32_t sim_failed(const struct sim *s, const char **why);
+
+/* The first node whose clock, as it tells others, went back within a life or over a restart; 0: none. */
+uint32_t sim_backwards(const struct sim *s);
 
 /* How often a node has logged a line that contains `text`. */
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text);

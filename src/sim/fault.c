@@ -208,7 +208,7 @@ static void strike(struct faults *f, const struct fault *one)
         break;
     case FAULT_JUMP:
         t->counts[TALLY_CLOCK_JUMP]++;
-        f->jumped_ms[one->a] += one->amount;
+        f->jumped_ms[one->a] = one->amount; /* where it stands now, not how far it went */
         break;
     default: break;
     }
@@ -369,6 +369,7 @@ void faults_heal(struct faults *f)
     memset(f->jumped_ms, 0, sizeof f->jumped_ms);
     shape(f);
     for (uint32_t i = 1; i <= f->nodes; i++) {
+        sim_spare(f->sim, i);
         sim_resume(f->sim, i);
         if (!sim_node(f->sim, i))
             KV_ASSERT(sim_start(f->sim, i) == KV_OK);

@@ -97,6 +97,7 @@ struct process {
     bool doom_is_power;
     uint64_t last_write_us;
     uint64_t synced_us; /* the store was last synced, unless it is always */
+    uint64_t said_hlc;  /* the largest, in all lives of its store */
     bool paused;
     struct list backlog;                  /* timers that fired meanwhile, in order */
     struct dial dials[SIM_NODES_MAX + 1]; /* by member id */
@@ -160,6 +161,7 @@ struct sim {
     struct tally tally;
     uint32_t failed; /* the first node that left with an error */
     char failure[200];
+    uint32_t backwards;               /* a node whose word of the time went back; 0: none */
     int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
     struct node_founder founders[SIM_NODES_MAX];
     struct caller clients[SIM_CLIENTS_MAX + 1];

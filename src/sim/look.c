@@ -46,6 +46,11 @@ bool sim_look_reaches(const struct node *n, uint32_t member)
     return n->coord && coord_peer_reachable(n->coord, member);
 }
 
+int64_t sim_look_lead_ms(const struct node *n)
+{
+    return n->hlc.ahead_ms;
+}
+
 uint64_t sim_look_hints(const struct node *n, uint32_t member)
 {
     return n->hints ? hints_waiting(n->hints, member) : 0;

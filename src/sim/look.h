@@ -16,6 +16,9 @@ bool sim_look_ready(const struct node *n, uint64_t mono_us);
 enum member_state sim_look_sees(const struct node *n, uint32_t member);
 bool sim_look_reaches(const struct node *n, uint32_t member);
 
+/* How far the node takes its wall clock to be ahead of its peers'. */
+int64_t sim_look_lead_ms(const struct node *n);
+
 /* Notes kept for a member; 0: for all. */
 uint64_t sim_look_hints(const struct node *n, uint32_t member);
 

@@ -314,10 +314,22 @@ struct sim_conn *net_find(struct sim *s, uint64_t id)
     return map_get(&s->net.by_id, id);
 }
 
+/* What a node says of the time never goes back: clients mint from it. */
+static void watch_clock(struct sim *s, uint32_t node, uint64_t hlc)
+{
+    struct process *p = &s->processes[node];
+    if (!node)
+        return;
+    if (hlc < p->said_hlc && !s->backwards)
+        s->backwards = node;
+    p->said_hlc = hlc;
+}
+
 void net_send(struct sim *s, struct sim_conn *c, int from, const struct message *m)
 {
     if (!end_lives(s, &c->ends[from]))
         return;
+    watch_clock(s, c->ends[from].node, m->hlc);
     struct buf bytes = {0};
     encode(m, &bytes);
     send_bytes(s, c, 1 - from, buf_bytes(&bytes));

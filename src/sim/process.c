@@ -444,6 +444,11 @@ void sim_doom(struct sim *s, uint32_t node, bool power, uint64_t us)
     sim_schedule(s, &p->doom, s->now_us + us);
 }
 
+void sim_spare(struct sim *s, uint32_t node)
+{
+    sim_cancel(s, &s->processes[node].doom);
+}
+
 void sim_stop(struct sim *s, uint32_t node)
 {
     struct event e = {.type = EV_STOP};
@@ -471,7 +476,7 @@ static void tell_lost(struct bytes key, const struct row *row, void *arg)
 {
     const struct sim *s = arg;
     (void)row;
-    s->config.lost(key, s->config.lost_arg);
+    s->config.lost(key, true, s->config.lost_arg);
 }
 
 void sim_wipe(struct sim *s, uint32_t node)
@@ -482,6 +487,7 @@ void sim_wipe(struct sim *s, uint32_t node)
         sim_store_each(p->store, tell_lost, s);
     s->tally.counts[TALLY_STORE_WIPED]++;
     sim_store_destroy(p->store);
+    p->said_hlc = 0;
     new_store(s, p);
 }
 
@@ -506,6 +512,11 @@ uint32_t sim_failed(const struct sim *s, const char **why)
 {
     *why = s->failure;
     return s->failed;
+}
+
+uint32_t sim_backwards(const struct sim *s)
+{
+    return s->backwards;
 }
 
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text)

@@ -7,14 +7,15 @@
 
 #define FORM_LIMIT_US UINT64_C(60000000)
 
-const char *const run_invariants[] = {"formed", "alive",  "members", "converged", "bounded", "durable",
-                                      "own",    "linear", "absent",  "scenario",  NULL};
+const char *const run_invariants[] = {"formed",  "alive", "members", "converged", "bounded",  "clock",
+                                      "durable", "own",   "linear",  "absent",    "scenario", NULL};
 const char *const run_invariant_texts[] = {
     "the founders agree on a ring within a minute",
     "no node leaves by itself",
     "after healing: no live node stays dead, and no dead one alive",
     "after healing: hints are handed over, and all homes of all keys are equal",
     "every request ends; what is at rest keeps nothing",
+    "what a node says of the time never goes back, not even over a restart",
     "an acknowledged put is there in the end, or was overwritten by a later one",
     "a client reads its own last strict put or something newer, whatever the clocks",
     "a key whose requests are all strict is a linearizable register",
@@ -87,11 +88,11 @@ static enum sim_sync choose_sync(struct prng *prng)
     return dice < 7 ? SIM_SYNC_ALWAYS : dice < 9 ? SIM_SYNC_INTERVAL : SIM_SYNC_NONE;
 }
 
-static void lost(struct bytes key, void *arg)
+static void lost(struct bytes key, bool wiped, void *arg)
 {
     const struct run *r = arg;
     if (r->workload)
-        workload_lost(key, r->workload);
+        workload_lost(r->workload, key, wiped);
 }
 
 /* How long a message, or a disk, takes: a rack, a busy rack, a house, two towns. */

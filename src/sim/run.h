@@ -8,7 +8,8 @@
  * Invariants:
  *     formed     a ring is there in time                    members    after healing everybody sees everybody
  *     alive      no node leaves by itself                   converged  all homes of all keys are equal
- *     bounded    every request ends; nothing is left over   scenario   what a script expects
+ *     bounded    every request ends; nothing is left over   clock      no node's word of it goes back
+ *     scenario   what a script expects
  *     durable, own, linear, absent: of what clients saw, in check_history.h
  *
  * What disks have lost is taken into account: a key of which a disk lost a row promises nothing but

@@ -303,7 +303,7 @@ static void undo(struct sim_store *st, struct undo *u)
     struct table *t = table_of(st, u->member);
     struct bytes key = buf_bytes(&u->key);
     if (!u->member && st->lost)
-        st->lost(key, st->lost_arg);
+        st->lost(key, false, st->lost_arg);
     if (!u->there) {
         struct record *r = find(t, u->member, key);
         if (r)

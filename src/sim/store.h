@@ -38,7 +38,7 @@ void sim_store_sync(struct sim_store *st);
 uint32_t sim_store_power_cut(struct sim_store *st, struct prng *prng);
 
 /* Told of every row that a power cut takes away, or puts back to an older one. NULL: nobody is. */
-typedef void (*sim_store_lost_fn)(struct bytes key, void *arg);
+typedef void (*sim_store_lost_fn)(struct bytes key, bool wiped, void *arg); /* wiped: with the whole disk */
 void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg);
 
 /* Shows all rows, in token order. */

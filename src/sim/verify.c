@@ -231,8 +231,8 @@ static void check(struct run *r, const struct history *h, const char *invariant,
 static void verify_history(struct run *r)
 {
     struct history safe, kept;
-    workload_history(r->workload, 0, &safe);
-    workload_history(r->workload, 1, &kept);
+    workload_history(r->workload, false, &safe);
+    workload_history(r->workload, true, &kept);
     check(r, &kept, "durable", check_durable);
     check(r, &safe, "linear", check_linear);
     check(r, &safe, "own", check_own);
@@ -252,6 +252,8 @@ void run_verify(struct run *r)
                                                   verify_history};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
+    if (sim_backwards(r->sim))
+        run_violated(r, "clock", "what n%u says of the time has gone back", sim_backwards(r->sim));
     uint32_t failed = sim_failed(r->sim, &why);
     if (failed)
         run_violated(r, "alive", "n%u has left by itself: %s", failed, why);

@@ -36,7 +36,11 @@ struct workload {
     uint32_t pending;
     uint64_t ok;
     struct history_names keys, values;
-    uint32_t *losses; /* by key */
+    struct loss {
+        uint32_t rows;
+        bool wiped;
+    } * losses; /* by key */
+    bool wiped;
     size_t losses_cap;
     uint32_t members; /* of the set */
 };
@@ -285,12 +289,22 @@ struct bytes workload_key(const struct workload *w, uint32_t number)
     return history_names_text(&w->keys, number);
 }
 
-void workload_lost(struct bytes key, void *workload)
+void workload_lost(struct workload *w, struct bytes key, bool wiped)
 {
-    struct workload *w = workload;
     uint32_t number = history_names_find(&w->keys, key);
-    if (number != HISTORY_NO_NAME)
-        w->losses[number]++;
+    w->wiped = w->wiped || wiped;
+    if (number == HISTORY_NO_NAME)
+        return;
+    if (wiped)
+        w->losses[number].wiped = true;
+    else
+        w->losses[number].rows++;
+}
+
+static bool is_evidence(const struct workload *w, uint32_t key, bool kept)
+{
+    const struct loss *l = &w->losses[key];
+    return kept ? l->rows + w->wiped <= 1 : l->rows == 0 && !l->wiped;
 }
 
 uint64_t workload_ok(const struct workload *w)
@@ -304,12 +318,12 @@ uint64_t workload_done(const struct workload *w)
 }
 
 /* A request that has not ended is one that may still have any effect. */
-void workload_history(const struct workload *w, uint32_t losses, struct history *out)
+void workload_history(const struct workload *w, bool kept, struct history *out)
 {
     history_init(out, (size_t)w->count + 1);
     for (uint32_t i = 0; i < w->count; i++) {
         struct history_op op = w->ops[i]->seen;
-        if (w->losses[op.key] > losses)
+        if (!is_evidence(w, op.key, kept))
             continue;
         if (!w->ops[i]->done) {
             op.outcome = HISTORY_UNKNOWN;

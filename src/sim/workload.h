@@ -47,14 +47,16 @@ void workload_ask(struct workload *w, const struct workload_ask *ask, struct wor
 uint32_t workload_keys(const struct workload *w);
 struct bytes workload_key(const struct workload *w, uint32_t number);
 
-/* A disk has lost a row of this key: as sim_config.lost. */
-void workload_lost(struct bytes key, void *workload);
+/* A disk has lost a row of this key; `wiped`: with all others. */
+void workload_lost(struct workload *w, struct bytes key, bool wiped);
 
 /* How many have acknowledged, and how many there were. */
 uint64_t workload_ok(const struct workload *w);
 uint64_t workload_done(const struct workload *w);
 
-/* The evidence: of the keys that disks have lost rows of at most `losses` times. */
-void workload_history(const struct workload *w, uint32_t losses, struct history *out);
+/* The evidence, of all keys of which no disk has lost a row; or, with `kept`, at most one disk: a row that W
+ * = 2 disks had is then still on one of them. A hint for the wiped node's member may be all that is left of a
+ * row; it waits for a ring without that member, and until then counts as lost. */
+void workload_history(const struct workload *w, bool kept, struct history *out);
 
 #endif

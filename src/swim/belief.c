@@ -8,6 +8,7 @@
  * well. That is how islands heal. A removed member is in no table: nothing is believed of it, whatever it
  * or others say. */
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "swim/internal.h"
 
 bool swim_belief_newer(struct swim_belief a, struct swim_belief b)
@@ -15,7 +16,7 @@ bool swim_belief_newer(struct swim_belief a, struct swim_belief b)
     if (a.generation != b.generation)
         return a.generation > b.generation;
     if (a.incarnation != b.incarnation)
-        return a.incarnation > b.incarnation;
+        return MUTANT(stale_incarnation, a.incarnation > b.incarnation, true);
     return a.state > b.state;
 }
 
@@ -106,7 +107,7 @@ static void hear_of_self(struct swim *s, const struct gossip *g)
         s->counters.ignored++;
         return;
     }
-    if (g->state == MEMBER_ALIVE || g->incarnation < s->incarnation)
+    if (g->state == MEMBER_ALIVE || g->incarnation < s->incarnation || MUTANT(no_refutation, false, true))
         return;
     s->incarnation = g->incarnation + 1;
     s->counters.refutations++;

@@ -1,0 +1,43 @@
+/* Planted bugs, to prove that the simulator finds them: `make mutants` builds everything with them in place,
+ * all asleep but one, and runs seeds until it is caught (kvsim mutants). In every other build a hook is its
+ * first expression and nothing else.
+ *
+ *     return MUTANT(quorum_off_by_one, acked >= needed, acked + 1 >= needed);
+ */
+#ifndef BASE_MUTANT_H
+#define BASE_MUTANT_H
+
+#define MUTANT_TABLE(X)                                                            \
+    X(ack_before_sync, "a replica acknowledges a write before it is on disk")      \
+    X(double_ack, "a second acknowledgement of one member counts again")           \
+    X(quorum_off_by_one, "a put is answered one acknowledgement early")            \
+    X(drop_write_back, "a get answers without writing the newest row back")        \
+    X(strict_counts_fallbacks, "strict requests count fallbacks too")              \
+    X(forget_hint, "a fallback acknowledges a row and keeps no hint")              \
+    X(handoff_refused, "a hint is forgotten though the home refused the row")      \
+    X(resurrect_tombstone, "a get does not see tombstones")                        \
+    X(expiry_before_winner, "a get drops expired rows before it picks the winner") \
+    X(arrival_order, "the row that comes last wins, whatever its stamp")           \
+    X(clock_back, "the clock's floor is forgotten over a restart")                 \
+    X(retry_new_stamp, "a retry of a put mints a new stamp")                       \
+    X(no_stamp_round, "a strict put does not ask for the newest stamp first")      \
+    X(timeout_is_failure, "a put that timed out is said to have done nothing")     \
+    X(wrong_store, "a wiped store is taken for the member that it was")            \
+    X(stale_incarnation, "gossip of an older incarnation is believed")             \
+    X(no_refutation, "a suspect says nothing")                                     \
+    X(request_never_ends, "an answered put is kept for ever")
+
+#ifdef MUTANTS
+enum mutant {
+    MUTANT_none,
+#define MUTANT_ENUM(name, text) MUTANT_##name,
+    MUTANT_TABLE(MUTANT_ENUM)
+#undef MUTANT_ENUM
+};
+extern enum mutant mutant_awake;
+#define MUTANT(name, normal, broken) (mutant_awake == MUTANT_##name ? (broken) : (normal))
+#else
+#define MUTANT(name, normal, broken) (normal)
+#endif
+
+#endif

@@ -1,0 +1,100 @@
+/* Planted bugs (base/mutant.h), each woken in turn: how many seeds until an invariant is violated. */
+#include "cmd/kvsim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mutant.h"
+#include "sim/run.h"
+
+#ifdef MUTANTS
+
+#define SEEDS_MAX 500u
+
+static const struct {
+    const char *name, *text;
+} mutants[] = {{"none", "no bug: nothing may be found"},
+#define MUTANT_ROW(name, text) {#name, text},
+               MUTANT_TABLE(MUTANT_ROW)
+#undef MUTANT_ROW
+};
+
+/* What a child, which may end by an assertion, leaves behind. */
+struct finding {
+    uint64_t seed;
+    char invariant[32];
+};
+
+static void hunt(struct finding *f, uint64_t seeds)
+{
+    for (f->seed = 1; f->seed <= seeds; f->seed++) {
+        struct run_config config = {
+            .seed = f->seed, .nodes = 5, .classes = FAULT_ALL, .ops = 1200, .seconds = 45};
+        struct run_result r;
+        run_seed(&config, &r);
+        snprintf(f->invariant, sizeof f->invariant, "%s", r.invariant ? r.invariant : "");
+        run_result_deinit(&r);
+        if (f->invariant[0])
+            return;
+    }
+}
+
+/* A process of its own: a bug may end in an assertion. */
+static void try_mutant(uint32_t number, struct finding *f, uint64_t seeds)
+{
+    memset(f, 0, sizeof *f);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        mutant_awake = (enum mutant)number;
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(1);
+        hunt(f, seeds);
+        _exit(0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) < 0)
+        abort();
+    if (WIFSIGNALED(status))
+        snprintf(f->invariant, sizeof f->invariant, "assertion");
+}
+
+int kvsim_mutants(int argc, char **argv)
+{
+    const char *only = argc > 1 ? argv[1] : NULL;
+    struct finding *f = mmap(NULL, sizeof *f, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint32_t escaped = 0;
+    if (f == MAP_FAILED)
+        return 2;
+    printf("%-24s %-10s %5s  %s\n", "bug", "found by", "seeds", "what it does");
+    for (uint32_t i = 0; i < sizeof mutants / sizeof mutants[0]; i++) {
+        if (only && strcmp(only, mutants[i].name) != 0)
+            continue;
+        try_mutant(i, f, i ? SEEDS_MAX : SEEDS_MAX / 5);
+        bool found = f->invariant[0];
+        escaped += found == (i == 0);
+        printf("%-24s %-10s %5llu  %s\n", mutants[i].name,
+               found ? f->invariant
+               : i   ? "ESCAPED"
+                     : "-",
+               (unsigned long long)(found ? f->seed : f->seed - 1), mutants[i].text);
+    }
+    munmap(f, sizeof *f);
+    return escaped ? 1 : 0;
+}
+
+#else
+
+int kvsim_mutants(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    fprintf(stderr, "usage: make mutants\nkvsim: this build has no planted bugs in it\n");
+    return 2;
+}
+
+#endif
