@@ -29,7 +29,9 @@ enum {
     KEY_FINAL,
     KEY_NO_FINAL,
     KEY_SKEW,
-    KEY_QUIET
+    KEY_QUIET,
+    KEY_REDIS,
+    KEY_REDIS_WAIT
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -61,7 +63,12 @@ static const struct argp_option OPTIONS[] = {
     {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
     {"quiet", KEY_QUIET, 0, 0, "No line a second, also on a terminal", 0},
     {"history", KEY_HISTORY, "FILE", 0, "Record every operation", 0},
-    {0, 0, 0, 0, "check:", 4},
+    {0, 0, 0, 0, "Redis in its place, to compare (workloads put and get):", 4},
+    {"redis", KEY_REDIS, "HOST:PORT,...", 0,
+     "A primary (a put is SET, then WAIT 1), or the primaries of a cluster of Redis in slot order", 0},
+    {"redis-wait", KEY_REDIS_WAIT, "each|batch", 0, "WAIT after each SET (default), or once for a pipeline",
+     0},
+    {0, 0, 0, 0, "check:", 5},
     {"final", KEY_FINAL, "FILE", 0, "What the store holds now, as kvcli dump wrote it; else it is asked", 0},
     {"no-final", KEY_NO_FINAL, 0, 0, "Judge the history alone, ask nobody what the store holds now", 0},
     {"skew-ms", KEY_SKEW, "MS", 0,
@@ -114,6 +121,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_FINAL: o->final = arg; break;
     case KEY_NO_FINAL: o->no_final = true; break;
     case KEY_SKEW: o->skew_ms = (uint32_t)number(state, "--skew-ms", arg, 0, 60000); break;
+    case KEY_REDIS: o->redis = arg; break;
+    case KEY_REDIS_WAIT:
+        if (strcmp(arg, "each") != 0 && strcmp(arg, "batch") != 0)
+            argp_error(state, "--redis-wait '%s': each or batch", arg);
+        o->redis_batch = arg[0] == 'b';
+        break;
     case ARGP_KEY_ARG:
         if (o->file_count == 64)
             argp_error(state, "too many words");
@@ -148,29 +161,39 @@ static int usage(const char *text)
     return 2;
 }
 
-static int run(struct bench_options *o)
+static double own_cpu_s(void)
+{
+    uv_rusage_t u;
+    uv_getrusage(&u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static int run_phase(const struct bench_options *o, bool load)
+{
+    static struct bench_result result; /* large */
+    memset(&result, 0, sizeof result);
+    double cpu_s = own_cpu_s();
+    int rc = o->redis ? bench_redis(o, load, &result) : bench_run(o, load, &result);
+    result.cpu_s = own_cpu_s() - cpu_s;
+    if (rc == 0)
+        bench_report(o, load ? "load" : "run", &result);
+    return rc;
+}
+
+static int run(const struct bench_options *o)
 {
     struct workload probe;
-    static struct bench_result result; /* large */
     if (o->file_count)
         return usage("what does that word mean? Only 'check HISTORY...' takes words");
     if (!o->workload && !o->load)
         return usage("--workload or --load is needed");
     if (o->workload && workload_init(&probe, o->workload, DIST_UNIFORM, 2, false, 1) != KV_OK)
         return usage("--workload: a, b, c, d, f, put or get");
-    if (o->load) {
-        int rc = bench_run(o, true, &result);
-        if (rc != 0)
-            return rc;
-        bench_report(o, "load", &result);
-    }
-    if (!o->workload)
-        return 0;
-    memset(&result, 0, sizeof result);
-    int rc = bench_run(o, false, &result);
-    if (rc == 0)
-        bench_report(o, "run", &result);
-    return rc;
+    if (o->redis && o->workload && strcmp(o->workload, "put") != 0 && strcmp(o->workload, "get") != 0)
+        return usage("--redis measures put and get");
+    int rc = o->load ? run_phase(o, true) : 0;
+    return rc == 0 && o->workload ? run_phase(o, false) : rc;
 }
 
 int main(int argc, char **argv)

@@ -16,12 +16,13 @@ struct bench_options {
     const char *key_prefix;
     const char *history;
     const char *final;
+    const char *redis; /* addresses; NULL: Gureum is measured */
     uint64_t records, ops, seed;
     uint32_t value_size, clients, pipeline, timeout_ms, skew_ms;
     double duration_s, rate;
     uint8_t r, w;
     enum distribution distribution;
-    bool strict, load, json, unique, quiet, no_final;
+    bool strict, load, json, unique, quiet, no_final, redis_batch;
     int file_count; /* check: HISTORY... */
     char *files[64];
 };
@@ -30,6 +31,7 @@ struct bench_options {
 struct bench_result {
     uint64_t ops; /* finished, however */
     double seconds;
+    double cpu_s;          /* of the load generator itself */
     uint64_t by_status[8]; /* enum bench_status */
     struct histogram latency[BENCH_OPS];
 };
@@ -50,6 +52,9 @@ enum bench_status bench_status_of(int status);
 /* Runs `phase` ("load" writes every record once; "run" is the workload). 0 or an exit status after a message.
  */
 int bench_run(const struct bench_options *o, bool load_phase, struct bench_result *out);
+
+/* The same against Redis (kvbench_redis.c). */
+int bench_redis(const struct bench_options *o, bool load_phase, struct bench_result *out);
 
 void bench_report(const struct bench_options *o, const char *phase, const struct bench_result *r);
 

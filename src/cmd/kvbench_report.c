@@ -27,9 +27,10 @@ static json_t *latency_json(const struct histogram *h)
 
 static void report_json(const struct bench_options *o, const char *phase, const struct bench_result *r)
 {
-    json_t *out =
-        json_pack("{s:s, s:s, s:I, s:f, s:f}", "workload", o->workload ? o->workload : "load", "phase", phase,
-                  "ops", (json_int_t)r->ops, "seconds", r->seconds, "ops_per_s", (double)r->ops / r->seconds);
+    json_t *out = json_pack("{s:s, s:s, s:I, s:f, s:f, s:f}", "workload", o->workload ? o->workload : "load",
+                            "phase", phase, "ops", (json_int_t)r->ops, "seconds", r->seconds, "ops_per_s",
+                            (double)r->ops / r->seconds, "client_cpu_us_per_op",
+                            r->cpu_s * 1e6 / (double)(r->ops ? r->ops : 1));
     json_t *failures = json_object();
     for (int i = 0; i < BS_COUNT; i++)
         if (i != BS_OK && i != BS_NOT_FOUND)

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "base/prng.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
 
@@ -39,7 +38,6 @@ struct run {
     FILE *history;
     uint32_t id; /* of this run, so that its values differ from those of every other */
     char *value;
-    struct prng prng;
     /* The line a second. */
     bool lines;
     uint64_t shown_ops, shown_failed;
@@ -151,9 +149,10 @@ static size_t make_value(struct run *r, struct task *t)
     snprintf(t->tag, sizeof t->tag, "c%u-%llu-%x", t->client->number,
              (unsigned long long)++t->client->counter, r->id);
     size_t n = (size_t)snprintf(r->value, r->o->value_size + HISTORY_TAG_MAX, "%s.", t->tag);
-    while (n < r->o->value_size)
-        r->value[n++] = (char)('!' + prng_below(&r->prng, 90));
-    return n;
+    if (n >= r->o->value_size)
+        return n;
+    workload_text(&r->workload, r->value + n, r->o->value_size - n);
+    return r->o->value_size;
 }
 
 static struct kv_request request_of(const struct bench_options *o)
@@ -296,7 +295,6 @@ int bench_run(const struct bench_options *o, bool load_phase, struct bench_resul
     r.lines = isatty(STDERR_FILENO) && !o->quiet && !o->json;
     r.value = malloc(o->value_size + HISTORY_TAG_MAX);
     r.id = (uint32_t)hash64_mix(uv_hrtime() + (uint64_t)uv_os_getpid()) & 0xffffff;
-    prng_init(&r.prng, o->seed ^ UINT64_C(0x76616c7565));
     workload_init(&r.workload, o->workload ? o->workload : "put", o->distribution, o->records, o->unique,
                   o->seed);
     uv_loop_init(&r.loop);

@@ -53,6 +53,7 @@ int workload_init(struct workload *w, const char *name, enum distribution d, uin
     if (w->letter == 'd')
         w->distribution = DIST_LATEST;
     prng_init(&w->prng, seed);
+    prng_init(&w->text, seed ^ UINT64_C(0x76616c7565));
     if (w->distribution != DIST_UNIFORM && !unique)
         zipf_init(&w->zipf, records);
     return KV_OK;
@@ -88,5 +89,16 @@ enum bench_op workload_next(struct workload *w, uint64_t *key)
         *key = choose_key(w);
         return BENCH_READ;
     default: *key = choose_key(w); return BENCH_READ; /* c, get */
+    }
+}
+
+void workload_text(struct workload *w, char *out, size_t n)
+{
+    static const char DIGITS[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++, bits >>= 6) {
+        if (i % 10 == 0) /* of 6 bits */
+            bits = prng_u64(&w->text);
+        out[i] = DIGITS[bits & 63];
     }
 }

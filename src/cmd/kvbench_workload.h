@@ -27,7 +27,7 @@ struct workload {
     bool unique;      /* puts only, each to a key of its own */
     uint64_t records; /* keys there are; grows by inserts */
     struct zipf zipf;
-    struct prng prng;
+    struct prng prng, text;
 };
 
 /* `name`: a b c d f put get. KV_E_INVALID for another. */
@@ -36,5 +36,8 @@ int workload_init(struct workload *w, const char *name, enum distribution d, uin
 
 /* The next operation and the number of its key. */
 enum bench_op workload_next(struct workload *w, uint64_t *key);
+
+/* `n` bytes of text that does not compress. */
+void workload_text(struct workload *w, char *out, size_t n);
 
 #endif
