@@ -282,10 +282,12 @@ struct gossip {
     struct addr addr;
 };
 
-/* PING, PING_REQ, ACK and NACK. `sequence` binds an answer to its probe. */
+/* PING, PING_REQ, ACK and NACK. `sequence` binds an answer to its probe. That the sender is alive at
+ * (from_generation, from_incarnation) needs no gossip. */
 struct msg_probe {
     uint32_t from;
     uint64_t from_generation;
+    uint32_t from_incarnation;
     uint32_t target; /* PING, PING_REQ: who is meant; an answer from another id is no answer */
     uint32_t sequence;
     struct addr target_addr; /* PING_REQ */
@@ -293,9 +295,10 @@ struct msg_probe {
     const struct gossip *gossip; /* piggy-backed */
 };
 
-/* Push-pull: the whole table. */
+/* Push-pull: the table, or the sender's word alone with a digest of its table. */
 struct msg_sync {
     uint32_t from;
+    uint64_t digest;
     uint32_t count;
     const struct gossip *gossip;
 };

@@ -7,8 +7,8 @@
  * (datagram.c), and its answer says alive with a higher incarnation, which convinces everybody else as
  * well. That is how islands heal. A removed member is in no table: nothing is believed of it, whatever it
  * or others say. */
-#include "base/assert.h"
 #include "base/mutant.h"
+#include "base/assert.h"
 #include "swim/internal.h"
 
 bool swim_belief_newer(struct swim_belief a, struct swim_belief b)
@@ -20,7 +20,7 @@ bool swim_belief_newer(struct swim_belief a, struct swim_belief b)
     return a.state > b.state;
 }
 
-static bool same_life(struct swim_belief a, struct swim_belief b)
+bool swim_same_life(struct swim_belief a, struct swim_belief b)
 {
     return a.generation == b.generation && a.incarnation == b.incarnation;
 }
@@ -51,13 +51,15 @@ void swim_believe(struct swim *s, struct swim_member *m, struct swim_belief beli
  * on somebody who may just be slow. */
 static void look_at_suspect(struct swim *s, struct swim_member *m)
 {
-    if (swim_is_among_few(s, 2 * s->config.suspicion_confirmations))
-        swim_order_hurry(m);
+    if (!swim_is_among_few(s, 2 * s->config.suspicion_confirmations))
+        return;
+    swim_order_hurry(m);
+    swim_probe_hurry(s);
 }
 
 static void suspect(struct swim *s, struct swim_member *m, struct swim_belief belief, uint32_t accuser)
 {
-    if (m->belief.state == MEMBER_SUSPECT && same_life(m->belief, belief)) {
+    if (m->belief.state == MEMBER_SUSPECT && swim_same_life(m->belief, belief)) {
         if (swim_suspicion_confirm(s, m, accuser) && belief.generation > 0)
             swim_queue_push(&s->queue, m); /* others wait for confirmations too */
     } else if (swim_belief_newer(belief, m->belief)) {
@@ -110,6 +112,7 @@ static void hear_of_self(struct swim *s, const struct gossip *g)
     if (g->state == MEMBER_ALIVE || g->incarnation < s->incarnation || MUTANT(no_refutation, false, true))
         return;
     s->incarnation = g->incarnation + 1;
+    s->transmits = 0;
     s->counters.refutations++;
     swim_awareness_add(&s->awareness, 1);
     s->news = true;

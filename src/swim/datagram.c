@@ -1,7 +1,7 @@
-/* What leaves. Every datagram begins with what the sender says of itself: so whoever hears from a member
- * at all knows its generation, incarnation and address first-hand, and a lost refutation is repaired by
- * the next packet. Then, if the receiver is not believed alive, that it is not (Lifeguard's buddy system:
- * the one who can refute hears it first). Then the queue, as far as it fits. */
+/* What leaves. Every datagram says of which generation and incarnation its sender is: so a lost refutation is
+ * repaired by the next packet. Its gossip begins with what the sender says of itself, as long as that is
+ * news. Then, if the receiver is not believed alive, that it is not (Lifeguard's buddy system: the one who
+ * can refute hears it first). Then the queue, as far as it fits. In quiet a datagram holds no gossip. */
 #include "base/assert.h"
 #include "swim/internal.h"
 
@@ -40,12 +40,17 @@ static void pack_queue(struct swim *s, const struct swim_member *receiver, struc
     uint32_t count = swim_queue_peek(&s->queue, SWIM_DATAGRAM_GOSSIPS, next);
     uint32_t limit = swim_retransmit_limit(s->config.retransmit_mult, swim_live_count(s));
     for (uint32_t i = 0; i < count; i++) {
-        if (next[i] == receiver)
-            continue; /* it has been told, or it knows */
-        if (!pack(bag, swim_gossip_of(s, next[i])))
+        /* The receiver knows about itself, or has just been told. */
+        if (next[i] != receiver && !pack(bag, swim_gossip_of(s, next[i])))
             break;
         swim_queue_sent(&s->queue, next[i], limit);
     }
+}
+
+/* What we say of ourselves is told as often as other news, and a farewell with every word. */
+static bool own_news(const struct swim *s)
+{
+    return s->left || s->transmits < swim_retransmit_limit(s->config.retransmit_mult, swim_live_count(s));
 }
 
 bool swim_send(struct swim *s, enum message_type type, const struct swim_member *receiver,
@@ -62,13 +67,17 @@ bool swim_send(struct swim *s, enum message_type type, const struct swim_member 
     struct msg_probe *p = &m->probe;
     p->from = s->config.self;
     p->from_generation = s->config.generation;
+    p->from_incarnation = s->incarnation;
     p->target = target ? target->id : s->config.self;
     p->sequence = sequence;
     if (type == MSG_PING_REQ) {
         p->target_addr = target->addr;
         bag.room_bytes -= addr_size(&target->addr);
     }
-    pack(&bag, swim_gossip_of_self(s));
+    if (own_news(s) || receiver->belief.state != MEMBER_ALIVE || receiver->belief.generation == 0) {
+        pack(&bag, swim_gossip_of_self(s));
+        s->transmits++;
+    }
     /* Somewhere else than where the member lives there may be somebody who only borrows its id: nothing
      * is sent there that is longer than what came. */
     if (addr_eq(to, &receiver->addr)) {
@@ -81,11 +90,37 @@ bool swim_send(struct swim *s, enum message_type type, const struct swim_member 
     return true;
 }
 
-/* An ACK that nobody asked for (sequence 0) carries gossip and wants no answer. */
-void swim_spread(struct swim *s, struct outbox *out)
+uint64_t swim_gossip_deadline_us(const struct swim *s)
 {
+    bool any = s->live.count > 0 && (s->queue.count > 0 || own_news(s));
+    return any ? s->next_gossip_us : UINT64_MAX;
+}
+
+void swim_hush(struct swim *s)
+{
+    struct swim_member *m;
+    while (swim_queue_peek(&s->queue, 1, &m) > 0)
+        swim_queue_drop(&s->queue, m);
+    s->transmits = SWIM_TRANSMITS_MAX;
+}
+
+/* What will become news in this call is due now, not when the last news was: nobody could be in time for
+ * that. */
+void swim_gossip_enter(struct swim *s)
+{
+    if (swim_gossip_deadline_us(s) == UINT64_MAX && s->next_gossip_us < s->now_us)
+        s->next_gossip_us = s->now_us;
+}
+
+/* An ACK that nobody asked for (sequence 0) carries gossip and wants no answer. */
+void swim_gossip_tick(struct swim *s, struct outbox *out)
+{
+    if (!s->news && swim_gossip_deadline_us(s) > s->now_us)
+        return;
+    s->news = false;
+    s->next_gossip_us = s->now_us + s->config.gossip_interval_us;
     struct swim_member *to[SWIM_INDIRECT_MAX];
-    uint32_t count = swim_order_sample(&s->live, &s->prng, s->config.indirect_probes, 0, to);
+    uint32_t count = swim_order_deal(&s->live, &s->gossip_place, s->config.indirect_probes, to);
     for (uint32_t i = 0; i < count; i++)
         swim_send(s, MSG_ACK, to[i], &to[i]->addr, NULL, 0, out);
 }

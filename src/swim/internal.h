@@ -43,6 +43,7 @@ static inline bool swim_present(enum member_state state)
 struct swim_member;
 
 bool swim_belief_newer(struct swim_belief a, struct swim_belief b);
+bool swim_same_life(struct swim_belief a, struct swim_belief b);
 
 /* Takes over a belief, whatever it was before; `accuser` matters for suspects only. */
 void swim_believe(struct swim *s, struct swim_member *m, struct swim_belief belief, uint32_t accuser);
@@ -125,13 +126,19 @@ int swim_order_reserve(struct swim_order *o, size_t count);
 void swim_order_insert(struct swim_order *o, struct swim_member *m);
 void swim_order_remove(struct swim_member *m);
 void swim_order_hurry(struct swim_member *m); /* soon its turn, even if it had been in this round */
+void swim_order_pass(struct swim_member *m);  /* it has had its turn in this round, unless it is urgent */
 
-/* The next one; NULL when empty. A round passes over every member once (SWIM section 4.3). */
+/* The next one; NULL when empty. A round passes over every member once (SWIM section 4.3), but for those that
+ * have passed by themselves. */
 struct swim_member *swim_order_pick(struct swim_order *o, struct prng *prng);
 
 /* Up to `wanted` different members that are alive, from a random place on, other than `except`. */
 uint32_t swim_order_sample(const struct swim_order *o, struct prng *prng, uint32_t wanted, uint32_t except,
                            struct swim_member *out[]);
+
+/* The next ones that are alive from `place` on, which moves: all are dealt with before one is again. */
+uint32_t swim_order_deal(const struct swim_order *o, size_t *place, uint32_t wanted,
+                         struct swim_member *out[]);
 
 struct swim_member *swim_member_find(const struct swim *s, uint32_t id);
 int swim_member_add(struct swim *s, uint32_t id, const struct addr *addr, bool alive);
@@ -177,8 +184,12 @@ bool swim_send(struct swim *s, enum message_type type, const struct swim_member 
                const struct addr *to, const struct swim_member *target, uint32_t sequence,
                struct outbox *out);
 
-/* Tells news of our own (a suspicion, a death, a refutation) to a few at once. */
-void swim_spread(struct swim *s, struct outbox *out);
+/* News, of our own or heard, does not wait for probes: a few are told at once, and again after each gossip
+ * interval until it was told often enough. So it is everywhere within milliseconds, and when there is none
+ * this costs nothing. */
+void swim_gossip_enter(struct swim *s);
+void swim_gossip_tick(struct swim *s, struct outbox *out);
+uint64_t swim_gossip_deadline_us(const struct swim *s);
 
 uint32_t swim_next_sequence(struct swim *s);
 
@@ -198,7 +209,7 @@ uint64_t swim_awareness_scale(const struct swim_awareness *a, uint64_t base_us);
 /*  phase       `next_us` is                    on ACK      at next_us
  *  IDLE        when the next probe begins      -           pick one, PING            -> DIRECT
  *  DIRECT      the time-out                    ANSWERED    PING again, k x PING_REQ  -> INDIRECT
- *  INDIRECT    the end of the period           ANSWERED    accuse                    -> IDLE
+ *  INDIRECT    the deadline                    ANSWERED    accuse                    -> IDLE
  *  ANSWERED    the end of the plain period     -                                     -> IDLE */
 enum swim_phase { SWIM_IDLE, SWIM_DIRECT, SWIM_INDIRECT, SWIM_ANSWERED };
 
@@ -206,7 +217,8 @@ struct swim_probe {
     enum swim_phase phase;
     uint64_t next_us;
     uint64_t started_us;
-    uint64_t period_us; /* as scaled when it began */
+    uint64_t deadline_us;    /* as scaled when it began */
+    struct swim_belief life; /* the target's when it began */
     uint64_t timeout_us;
     uint32_t target;
     uint32_t sequence;
@@ -218,6 +230,9 @@ void swim_probe_tick(struct swim *s, struct outbox *out);
 void swim_probe_ack(struct swim *s, struct swim_member *from, const struct msg_probe *p);
 void swim_probe_nack(struct swim *s, const struct msg_probe *p);
 void swim_probe_forget(struct swim *s, uint32_t member);
+
+/* The next one begins at once, unless one is under way. */
+void swim_probe_hurry(struct swim *s);
 
 /* The dead, the left and the unproven: a PING now and then, for ever. */
 void swim_absent_tick(struct swim *s, struct outbox *out);
@@ -266,7 +281,10 @@ struct swim {
 
     uint32_t incarnation;
     bool left;
-    bool news; /* to be spread at the end of this call */
+    bool news;          /* of our own: to be told at the end of this call, whatever the gossip interval */
+    uint32_t transmits; /* of what we say of ourselves, since it changed */
+    uint64_t next_gossip_us;
+    size_t gossip_place; /* in `live`: who is told next */
 
     struct map by_id;         /* struct swim_member, owned */
     struct swim_order live;   /* alive and suspect */
@@ -282,12 +300,13 @@ struct swim {
     uint64_t young_until_us;
     uint64_t next_sync_us;
     uint64_t sync_serial;
-    bool synced; /* at least once */
+    uint64_t sync_id; /* of a push-pull that began with a digest and has no answer yet; 0: none */
+    bool synced;      /* at least once */
     struct swim_counters counters;
 };
 
 /* Every public function that is told the time begins with swim_enter, which takes it over; every one that
- * may emit ends with swim_end_turn, which spreads news. */
+ * may emit ends with swim_end_turn, which passes on news. */
 void swim_enter(struct swim *s, struct now now);
 void swim_end_turn(struct swim *s, struct outbox *out);
 

@@ -85,6 +85,15 @@ void swim_order_hurry(struct swim_member *m)
     }
 }
 
+void swim_order_pass(struct swim_member *m)
+{
+    struct swim_order *o = m->order;
+    if (m->place < o->next + o->urgent)
+        return;
+    swap(o, m->place, o->next + o->urgent);
+    swap(o, m->place, o->next++);
+}
+
 struct swim_member *swim_order_pick(struct swim_order *o, struct prng *prng)
 {
     if (o->count == 0)
@@ -98,17 +107,31 @@ struct swim_member *swim_order_pick(struct swim_order *o, struct prng *prng)
     return o->items[o->next++];
 }
 
-uint32_t swim_order_sample(const struct swim_order *o, struct prng *prng, uint32_t wanted, uint32_t except,
-                           struct swim_member *out[])
+static uint32_t collect(const struct swim_order *o, size_t start, uint32_t wanted, uint32_t except,
+                        struct swim_member *out[], size_t *end)
 {
     uint32_t count = 0;
-    size_t start = o->count ? prng_below(prng, o->count) : 0;
-    for (size_t i = 0; i < o->count && count < wanted; i++) {
+    size_t i = 0;
+    for (; i < o->count && count < wanted; i++) {
         struct swim_member *m = o->items[(start + i) % o->count];
         if (m->belief.state == MEMBER_ALIVE && m->id != except)
             out[count++] = m;
     }
+    *end = start + i;
     return count;
+}
+
+uint32_t swim_order_sample(const struct swim_order *o, struct prng *prng, uint32_t wanted, uint32_t except,
+                           struct swim_member *out[])
+{
+    size_t end;
+    return collect(o, o->count ? prng_below(prng, o->count) : 0, wanted, except, out, &end);
+}
+
+uint32_t swim_order_deal(const struct swim_order *o, size_t *place, uint32_t wanted,
+                         struct swim_member *out[])
+{
+    return collect(o, o->count ? *place % o->count : 0, wanted, 0, out, place);
 }
 
 struct swim_member *swim_member_find(const struct swim *s, uint32_t id)

@@ -24,9 +24,10 @@ static void begin(struct swim *s, struct outbox *out)
     }
     *p = (struct swim_probe){.phase = SWIM_DIRECT,
                              .started_us = s->now_us,
-                             .period_us = swim_awareness_scale(&s->awareness, s->config.probe_interval_us),
+                             .deadline_us = swim_awareness_scale(&s->awareness, s->config.probe_deadline_us),
                              .timeout_us = swim_awareness_scale(&s->awareness, s->config.probe_timeout_us),
                              .target = m->id,
+                             .life = m->belief,
                              .sequence = swim_next_sequence(s)};
     p->next_us = p->started_us + p->timeout_us;
     s->counters.probes++;
@@ -46,7 +47,7 @@ static void ask_others(struct swim *s, const struct swim_member *m, struct outbo
     }
     ping(s, m, p->sequence, out);
     p->phase = SWIM_INDIRECT;
-    p->next_us = p->started_us + p->period_us;
+    p->next_us = p->started_us + p->deadline_us;
 }
 
 static void fail(struct swim *s, struct swim_member *m)
@@ -56,8 +57,10 @@ static void fail(struct swim *s, struct swim_member *m)
     for (uint32_t i = 0; i < p->asked; i++)
         missing += p->relays[i] != 0;
     swim_awareness_add(&s->awareness, p->asked ? missing : 1);
-    swim_accuse(s, m);
+    if (swim_same_life(m->belief, p->life))
+        swim_accuse(s, m); /* else it has refuted or restarted meanwhile, which proves more than an ACK */
     p->phase = SWIM_IDLE;
+    p->next_us = p->started_us + s->config.probe_interval_us; /* now, if that has passed */
 }
 
 void swim_probe_tick(struct swim *s, struct outbox *out)
@@ -113,6 +116,13 @@ void swim_probe_forget(struct swim *s, uint32_t member)
     if (p->phase != SWIM_ANSWERED)
         p->next_us = s->now_us; /* the period goes to somebody else */
     p->phase = SWIM_IDLE;
+}
+
+void swim_probe_hurry(struct swim *s)
+{
+    struct swim_probe *p = &s->probe;
+    if (s->started && (p->phase == SWIM_IDLE || p->phase == SWIM_ANSWERED) && p->next_us > s->now_us)
+        p->next_us = s->now_us;
 }
 
 /* No time-outs here: nothing is expected. The PING tells the member that we believe it dead, and if it

@@ -29,7 +29,7 @@ void swim_relay_begin(struct swim *s, struct swim_member *asker, const struct ms
                                              .target = target->id,
                                              .sequence = sequence,
                                              .nack_us = s->now_us + s->config.probe_timeout_us * 4 / 5,
-                                             .end_us = s->now_us + s->config.probe_interval_us};
+                                             .end_us = s->now_us + s->config.probe_deadline_us};
 }
 
 static void tell_asker(struct swim *s, const struct swim_relay *relay, enum message_type type,

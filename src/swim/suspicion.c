@@ -48,7 +48,7 @@ void swim_suspicion_start(struct swim *s, struct swim_member *m, uint32_t accuse
 
     sus->started_us = s->now_us;
     sus->min_us =
-        (uint64_t)((double)c->suspicion_mult * (scale > 1 ? scale : 1) * (double)c->probe_interval_us);
+        (uint64_t)((double)c->suspicion_mult * (scale > 1 ? scale : 1) * (double)c->probe_deadline_us);
     sus->max_us = sus->min_us * c->suspicion_max_mult;
     /* Neither the suspect nor the first accuser can confirm. */
     uint32_t others = live > 2 ? live - 2 : 0;

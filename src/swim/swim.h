@@ -26,12 +26,14 @@ struct swim_config {
     struct addr addr;
     uint64_t seed;
     uint64_t probe_interval_us;       /* T': one probe per period */
-    uint64_t probe_timeout_us;        /* direct answer expected within; must be below the interval */
+    uint64_t probe_timeout_us;        /* direct answer expected within; must be below the deadline */
+    uint64_t probe_deadline_us;       /* no answer at all by then: suspected; at most the interval */
     uint32_t indirect_probes;         /* k */
-    uint32_t suspicion_mult;          /* min suspicion = mult x max(1, log10 n) x interval (Lifeguard 4.2) */
+    uint32_t suspicion_mult;          /* min suspicion = mult x max(1, log10 n) x deadline (Lifeguard 4.2) */
     uint32_t suspicion_max_mult;      /* max suspicion = this x min, when nobody else suspects */
     uint32_t suspicion_confirmations; /* independent suspicions that bring it down to min */
     uint32_t retransmit_mult;         /* an update is piggy-backed mult x ceil(log10(n + 1)) times */
+    uint64_t gossip_interval_us;      /* while there is news: to k others each, at most so often */
     uint32_t awareness_max;           /* local health multiplier is at most this (Lifeguard 4.1) */
     uint64_t sync_interval_us;        /* push-pull with one random member */
     uint64_t dead_probe_interval_us;  /* one of the dead is probed this often */
@@ -42,7 +44,7 @@ struct swim_config swim_config_default(void);
 
 struct swim;
 
-/* KV_E_INVALID: no id, generation 0, a time-out not below the interval, ...; KV_E_NO_MEMORY. */
+/* KV_E_INVALID: no id, generation 0, a time-out not below the deadline, ...; KV_E_NO_MEMORY. */
 int swim_create(const struct swim_config *config, struct swim **out);
 void swim_destroy(struct swim *s);
 
@@ -66,6 +68,9 @@ void swim_sync(struct swim *s, struct now now, struct endpoint from, const struc
  * incarnation convinces everybody else too. An older generation is ignored and counted. */
 void swim_heard(struct swim *s, struct now now, uint32_t member, uint64_t generation,
                 const struct addr *addr);
+
+/* Nothing of what it knows now is news any more: for simulations of members that have met long ago. */
+void swim_hush(struct swim *s);
 
 /* Tells the others that we leave (graceful stop): broadcasts `left`, at once, to as many as `out` has
  * room for. */

@@ -46,6 +46,7 @@ static void probe_encode(struct encoder *e, const struct message *m)
     Gureum__Probe body = GUREUM__PROBE__INIT;
     body.from = probe->from;
     body.from_generation = probe->from_generation;
+    body.from_incarnation = probe->from_incarnation;
     body.target = probe->target;
     body.sequence = probe->sequence;
     body.target_addr = addr_is_empty(&probe->target_addr) ? NULL : &target_addr;
@@ -60,6 +61,7 @@ static void probe_decode(struct decoder *d, const void *body, struct message *m)
     m->probe = (struct msg_probe){
         .from = b->from,
         .from_generation = b->from_generation,
+        .from_incarnation = b->from_incarnation,
         .target = b->target,
         .sequence = b->sequence,
         .target_addr = wire_take_addr(d, b->target_addr),
@@ -72,6 +74,7 @@ static void sync_encode(struct encoder *e, const struct message *m)
 {
     Gureum__Sync body = GUREUM__SYNC__INIT;
     body.from = m->sync.from;
+    body.digest = m->sync.digest;
     wire_put_body(e, &body);
     gossip_encode(e, m->sync.gossip, m->sync.count);
 }
@@ -82,6 +85,7 @@ static void sync_decode(struct decoder *d, const void *body, struct message *m)
     struct gossip *gossip = gossip_decode(d, b->gossip, b->n_gossip);
     m->sync = (struct msg_sync){
         .from = b->from,
+        .digest = b->digest,
         .count = gossip ? (uint32_t)b->n_gossip : 0,
         .gossip = gossip,
     };

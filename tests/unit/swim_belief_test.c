@@ -129,6 +129,8 @@ static void test_came_and_went_is_no_change(void **state)
     (void)state;
     tell(2, 4, about(2, 4, 0, MEMBER_ALIVE, 2));
     assert_change(2, MEMBER_DEAD, MEMBER_ALIVE);
+    tell(3, 1, about(3, 1, 0, MEMBER_ALIVE, 3));
+    assert_change(3, MEMBER_DEAD, MEMBER_ALIVE);
     tell(3, 1, about(2, 4, 0, MEMBER_SUSPECT, 3));
     tell(2, 4, about(2, 4, 1, MEMBER_ALIVE, 2));
     assert_no_change();

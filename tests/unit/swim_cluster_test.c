@@ -303,7 +303,9 @@ static void test_detection_figures(void **state)
     struct swim_config ours = swim_config_default(), plain = ours;
     plain.probe_interval_us = 1000000; /* what memberlist has by default for a local network */
     plain.probe_timeout_us = 500000;
+    plain.probe_deadline_us = 1000000;
     plain.suspicion_mult = 4;
+    plain.gossip_interval_us = 200000;
     static const struct {
         uint32_t count, runs;
         uint64_t median_max_us;

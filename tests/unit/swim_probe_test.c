@@ -139,7 +139,7 @@ static void test_unanswered(void **state)
         assert_int_equal(to_target, out.effects[i].datagram.message.type == MSG_PING);
     }
     wait_for(MSG_ACK); /* the news */
-    assert_int_equal(now.mono_us - began_us, c.probe_interval_us);
+    assert_int_equal(now.mono_us - began_us, c.probe_deadline_us);
     assert_int_equal(state_of(ping.target), MEMBER_SUSPECT);
     assert_int_equal(swim_counters(s).suspicions, 1);
     assert_int_equal(swim_counters(s).awareness, 3); /* not even a NACK came */
@@ -189,7 +189,7 @@ static void test_awareness_stretches(void **state)
     wait_for(MSG_PING_REQ);
     assert_int_equal(now.mono_us - began_us, 3 * c.probe_timeout_us);
     wait_for(MSG_ACK);
-    assert_int_equal(now.mono_us - began_us, 3 * c.probe_interval_us);
+    assert_int_equal(now.mono_us - began_us, 3 * c.probe_deadline_us);
 
     struct swim_awareness a = {.score = 0, .max = 8};
     swim_awareness_add(&a, -1);

@@ -404,12 +404,14 @@ static void random_membership(struct maker *k, struct message *m)
     struct prng *p = k->p;
     if (m->type == MSG_SYNC || m->type == MSG_SYNC_REPLY) {
         m->sync.from = any_u32(p);
+        m->sync.digest = any_u64(p);
         m->sync.gossip = random_gossip(k, &m->sync.count);
         return;
     }
     m->probe = (struct msg_probe){
         .from = any_u32(p),
         .from_generation = any_u64(p),
+        .from_incarnation = any_u32(p),
         .target = any_u32(p),
         .sequence = any_u32(p),
         .target_addr = any_addr(p),

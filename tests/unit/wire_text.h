@@ -279,6 +279,7 @@ static void say_membership(struct buf *out, const struct message *m)
     case MSG_NACK:
         say_u64(out, "from", m->probe.from);
         say_u64(out, "from_generation", m->probe.from_generation);
+        say_u64(out, "from_incarnation", m->probe.from_incarnation);
         say_u64(out, "target", m->probe.target);
         say_u64(out, "sequence", m->probe.sequence);
         say_addr(out, &m->probe.target_addr);
@@ -287,6 +288,7 @@ static void say_membership(struct buf *out, const struct message *m)
     case MSG_SYNC:
     case MSG_SYNC_REPLY:
         say_u64(out, "from", m->sync.from);
+        say_u64(out, "digest", m->sync.digest);
         say_gossip(out, m->sync.gossip, m->sync.count);
         break;
     default: break;
