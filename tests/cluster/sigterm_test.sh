@@ -36,8 +36,23 @@ equals "every operation of the load is ok" 0 "$(failures_of "$(cat "$TMP/a.json"
 between "none waited long (us)" 0 "$(number_of "$(cat "$TMP/a.json")" max_us update)" 500000
 matches "it says that it stopped" 'event=stopped status=0' "$(tail -n 3 "$(log_of 4)")"
 
-# All, under load: what was acknowledged is on disk.
+# A request in flight is finished first: with slow disks, a put that only this node knows of.
 must cluster start 4
+must cluster wait alive 4
+must kvcli fault slow-disk 700
+node=$(addr_of 4)
+start_job kvcli -n "$node" --via "$node" put in-flight value >"$TMP/flight" 2>&1
+put=$job
+in_flight() { [ "$(stat_of 4 requests_in_flight)" -gt 0 ]; }
+soon "a put is in flight" 1 in_flight
+must cluster stop 4
+wait "$put"
+equals "the put in flight when its node is told to stop ends ok" "0 " "$? $(cat "$TMP/flight")"
+must cluster start 4
+must kvcli fault clear
+equals "and is there" value "$(kvcli get in-flight)"
+
+# All, under load: what was acknowledged is on disk.
 start_job kvbench --workload put --records 5000 --clients 32 --duration 3 --timeout 500 --seed 9 --key-prefix all- --json --history "$TMP/all.jsonl" >"$TMP/all.json"
 load=$job
 sleep 1
