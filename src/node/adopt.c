@@ -3,6 +3,7 @@
  *
  * Invariants: an epoch is on disk before it is served; the epoch in force never goes back; one is written at
  * a time. */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdlib.h>
@@ -93,7 +94,7 @@ void adopt_message(struct node *n, const struct message *m)
 static const struct member *find_self(const struct node *n, const struct ring *r)
 {
     const struct member *m = ring_value_find_name(&r->value, n->name);
-    return m && m->store_id == n->store_id ? m : NULL;
+    return m && MUTANT(wrong_store, m->store_id == n->store_id, true) ? m : NULL;
 }
 
 static void log_place(struct node *n)

@@ -107,6 +107,9 @@ uint32_t sim_failed(const struct sim *s, const char **why);
 /* The first node whose clock, as it tells others, went back within a life or over a restart; 0: none. */
 uint32_t sim_backwards(const struct sim *s);
 
+/* The first node that went back to an older belief of a member; 0: none. */
+uint32_t sim_gullible(const struct sim *s);
+
 /* How often a node has logged a line that contains `text`. */
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text);
 

@@ -98,6 +98,10 @@ struct process {
     uint64_t last_write_us;
     uint64_t synced_us; /* the store was last synced, unless it is always */
     uint64_t said_hlc;  /* the largest, in all lives of its store */
+    struct belief_seen {
+        uint64_t generation;
+        uint32_t incarnation;
+    } believed[SIM_NODES_MAX + 1]; /* of each member, in this life */
     bool paused;
     struct list backlog;                  /* timers that fired meanwhile, in order */
     struct dial dials[SIM_NODES_MAX + 1]; /* by member id */
@@ -162,6 +166,7 @@ struct sim {
     uint32_t failed; /* the first node that left with an error */
     char failure[200];
     uint32_t backwards;               /* a node whose word of the time went back; 0: none */
+    uint32_t gullible;                /* a node that went back to an older belief of a member; 0: none */
     int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
     struct node_founder founders[SIM_NODES_MAX];
     struct caller clients[SIM_CLIENTS_MAX + 1];

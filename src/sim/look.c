@@ -41,6 +41,16 @@ enum member_state sim_look_sees(const struct node *n, uint32_t member)
     return n->swim && swim_lookup(n->swim, member, &view) == KV_OK ? view.state : MEMBER_DEAD;
 }
 
+bool sim_look_belief(const struct node *n, uint32_t member, uint64_t *generation, uint32_t *incarnation)
+{
+    struct swim_view view;
+    if (!n->swim || swim_lookup(n->swim, member, &view) != KV_OK)
+        return false;
+    *generation = view.generation;
+    *incarnation = view.incarnation;
+    return true;
+}
+
 bool sim_look_reaches(const struct node *n, uint32_t member)
 {
     return n->coord && coord_peer_reachable(n->coord, member);

@@ -14,6 +14,8 @@ bool sim_look_ready(const struct node *n, uint64_t mono_us);
 
 /* What the node believes of a member by gossip; and whether it can send to it. */
 enum member_state sim_look_sees(const struct node *n, uint32_t member);
+/* What orders the beliefs of a member: newer ones are larger. False: it is not known. */
+bool sim_look_belief(const struct node *n, uint32_t member, uint64_t *generation, uint32_t *incarnation);
 bool sim_look_reaches(const struct node *n, uint32_t member);
 
 /* How far the node takes its wall clock to be ahead of its peers'. */

@@ -45,12 +45,28 @@ static void fire_backlog(struct sim *s, struct process *p)
     }
 }
 
+/* A newer belief of a member replaces an older one, never the other way round. */
+static void watch_beliefs(struct sim *s, struct process *p)
+{
+    for (uint32_t member = 1; member <= s->config.nodes; member++) {
+        struct belief_seen *seen = &p->believed[member], now;
+        if (!sim_look_belief(p->node, member, &now.generation, &now.incarnation))
+            continue;
+        bool older = now.generation != seen->generation ? now.generation < seen->generation
+                                                        : now.incarnation < seen->incarnation;
+        if (older && !s->gullible)
+            s->gullible = p->index;
+        *seen = now;
+    }
+}
+
 static void fire_tick(struct sim *s, struct sim_timer *t)
 {
     struct process *p = container_of(t, struct process, tick);
     if (process_defers(s, p->index, t))
         return;
     struct event e = {.type = EV_TICK};
+    watch_beliefs(s, p);
     process_step(s, p, &e);
 }
 
@@ -316,6 +332,7 @@ static void end_process(struct sim *s, struct process *p)
     node_destroy(p->node);
     p->node = NULL;
     memset(p->dials, 0, sizeof p->dials);
+    memset(p->believed, 0, sizeof p->believed);
     sim_note(s, p->index, UINT64_MAX);
 }
 
@@ -517,6 +534,11 @@ uint32_t sim_failed(const struct sim *s, const char **why)
 uint32_t sim_backwards(const struct sim *s)
 {
     return s->backwards;
+}
+
+uint32_t sim_gullible(const struct sim *s)
+{
+    return s->gullible;
 }
 
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text)

@@ -8,6 +8,8 @@
 #define SETTLE_LIMIT_US UINT64_C(60000000) /* after healing: until everybody sees everybody */
 #define HINTS_LIMIT_US  UINT64_C(60000000) /* … until all hints are handed over */
 #define DRAIN_LIMIT_US  UINT64_C(20000000) /* … until what was asked has ended */
+#define STAY_US         UINT64_C(4000000)  /* and so long it must stay so */
+#define STAY_LOOK_US    UINT64_C(50000)
 
 struct run {
     const struct run_config *config;

@@ -140,6 +140,21 @@ static void verify_leftovers(struct run *r)
     run_violated(r, "bounded", "n%u at rest keeps %s: %llu", node, what, (unsigned long long)amount);
 }
 
+/* ---- and it stays so ---- */
+
+/* A healthy member may be suspected for a moment, for what was lost before; called dead it may not be. */
+static void verify_stays(struct run *r)
+{
+    for (uint64_t looked = 0; looked < STAY_US / STAY_LOOK_US && !run_failed(r); looked++) {
+        sim_run(r->sim, STAY_LOOK_US);
+        for (uint32_t i = 1; i <= r->nodes; i++)
+            for (uint32_t j = 1; is_member(r, i) && j <= r->nodes; j++)
+                if (is_member(r, j) && sim_look_sees(sim_node(r->sim, i), j) == MEMBER_DEAD)
+                    run_violated(r, "members", "all is healed and was seen so, and now n%u calls n%u dead", i,
+                                 j);
+    }
+}
+
 /* ---- all homes equal ---- */
 
 static const struct ring *any_ring(const struct run *r)
@@ -248,10 +263,12 @@ void run_verify(struct run *r)
     workload_end(r->workload);
     faults_heal(r->faults);
     static void (*const steps[])(struct run *) = {verify_drained,  verify_members,   verify_hints,
-                                                  read_everything, verify_leftovers, verify_equal,
-                                                  verify_history};
+                                                  read_everything, verify_leftovers, verify_stays,
+                                                  verify_equal,    verify_history};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
+    if (sim_gullible(r->sim))
+        run_violated(r, "members", "n%u went back to an older belief of a member", sim_gullible(r->sim));
     if (sim_backwards(r->sim))
         run_violated(r, "clock", "what n%u says of the time has gone back", sim_backwards(r->sim));
     uint32_t failed = sim_failed(r->sim, &why);
