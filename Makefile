@@ -180,6 +180,11 @@ $(filter %_oom_test,$(TESTS)): LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap
 $(foreach s,$(wildcard tests/unit/*_support.c),$(eval \
   $(call tests-of,$(patsubst %_support.c,%,$(notdir $(s)))): $(OBJ)/$(s:.c=.o)))
 
+# Programs that tests of real clusters use: tests/cluster/NAME.c.
+TOOLS := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/cluster/*.c)))
+$(TOOLS): $(LIBWIRE) $(LIBCORE)
+$(TOOLS): LDLIBS := $(WIRE_LIBS)
+
 FUZZ_DIR := $(OUT)/tests/fuzz
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(sort $(wildcard tests/fuzz/*.c)))
 $(FUZZERS): $(LIBPURE) $(LIBWIRE) $(LIBCORE)
@@ -230,6 +235,11 @@ $(TESTS): $(TEST_DIR)/%: $(OBJ)/tests/unit/%.o
 	$(call say,LD,$@)
 	$(Q)$(call link,$(CMOCKA_LIBS))
 
+$(TOOLS): $(OUT)/%: $(OBJ)/%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(call link)
+
 $(FUZZERS): $(FUZZ_DIR)/%: $(OBJ)/tests/fuzz/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -246,7 +256,7 @@ all: libs $(PROGRAMS) ## build the programs and libkv.a into build/MODE/ (MODE=r
 
 libs: $(ALL_LIBS)
 
-tests: $(TESTS)
+tests: $(TESTS) $(TOOLS)
 
 test: ## install what is missing, build release and asan, run every check and test
 	@scripts/deps.sh --test
@@ -255,7 +265,7 @@ test: ## install what is missing, build release and asan, run every check and te
 unit: $(foreach t,$(TESTS),$(if $(T),$(if $(findstring $(T),$(notdir $(t))),$(t)),$(t))) ## build and run the unit tests in MODE; T=WORD picks some
 	@scripts/run-tests.sh --build $(BUILD) --mode $(MODE) --match '$(T)' unit
 
-cluster-test: all ## run the tests that start real nodes; T=WORD picks some
+cluster-test: all $(TOOLS) ## run the tests that start real nodes; T=WORD picks some
 	@scripts/run-tests.sh --build $(BUILD) --mode $(MODE) --match '$(T)' cluster
 
 sim: $(OUT)/kvsim ## a thousand simulated clusters, each from its seed; SIM="--seeds 50 --nodes 9" says otherwise

@@ -216,6 +216,15 @@ static void member_message(struct node *n, struct endpoint from, struct message 
     }
 }
 
+/* A row that there is no room for is as good as refused. */
+static void bound_reply(const struct node *n, struct message *m)
+{
+    if (front_bytes_in_flight(n) + message_weight(m) <= INFLIGHT_MAX_BYTES)
+        return;
+    row_release(&m->read_reply.row);
+    m->read_reply.status = KV_E_OVERLOADED;
+}
+
 /* On the connection that we made to a member, or from this node itself: answers to what we asked. */
 static void answer_message(struct node *n, struct endpoint from, struct message *m)
 {
@@ -227,6 +236,7 @@ static void answer_message(struct node *n, struct endpoint from, struct message 
             hints_acked(n->hints, n->now, m->from, m, n->out);
         break;
     case MSG_READ_REPLY:
+        bound_reply(n, m);
         if (n->coord)
             coord_answer(n->coord, n->now, hlc_now(n), m->from, m, n->out);
         break;

@@ -10,6 +10,7 @@ void conn_init(struct conn *c, struct shell *shell)
     c->shell = shell;
     c->serial = ++shell->conn_serial;
     c->since_us = shell_now_us();
+    c->answer_bytes = CONN_ANSWER_FIRST_BYTES;
 }
 
 void conn_open(struct conn *c)

@@ -9,9 +9,12 @@
  *     Frames up to FRAME_SMALL_BYTES, and those that are here whole, need no booking and never wait;
  *   - a frame that takes too long closes the connection.
  * For whoever reads:
- *   - a client with CONN_PAUSE_BYTES of answers waiting is not read from until it has taken half of them;
- *   - what waits to be written is bounded for each connection (conn_queue_max) and for all clients together
- *     (OUTPUT_MAX_BYTES: then the one with most is closed); who takes nothing at all for too long is closed.
+ *   - a client with CONN_PAUSE_BYTES of answers waiting is not read from until it has taken half of them; nor
+ * is one while the answers it has asked for already may be more than CONN_WINDOW_BYTES, going by the last
+ * ones;
+ *   - an answer whose value finds no room in the queue is sent without it, as `overloaded`; what waits to be
+ *     written is bounded for each connection, and for all clients together (OUTPUT_MAX_BYTES: then the one
+ * with most is closed); who takes nothing at all for too long is closed.
  *
  * Three files: conn.c opens, closes and judges; conn_read.c is the frame machine; conn_write.c the output. */
 #ifndef UV_CONN_H
@@ -23,17 +26,22 @@
 #include "model/event.h"
 #include "wire/wire.h"
 
-#define FRAME_SMALL_BYTES      4096u       /* times CLIENTS_MAX: 40 MiB at the very most */
-#define CONN_QUEUE_MIN_BYTES   (80u << 20) /* a client may have two of the largest values more than this */
-#define CONN_PAUSE_BYTES       (1u << 20)
-#define OUTPUT_MAX_BYTES       (UINT64_C(192) << 20)
-#define HELD_MAX_BYTES         (UINT64_C(16) << 20) /* received but not looked at: then reads become short */
-#define CONN_COPY_MAX_BYTES    1024u /* payloads up to this are copied behind their header: fewer vectors */
-#define CONN_SCRATCH_BYTES     (64u << 10) /* the loop's receive buffer */
-#define CONN_READ_SHORT_BYTES  4096u
-#define CONN_DIRECT_MIN_BYTES  (16u << 10) /* a rest of payload above this is received in place */
-#define CONN_WRITE_VECTORS_MAX 512
-#define CONN_IDLE_KEEP_BYTES   4096u /* of buffers, by a connection that is quiet */
+#define FRAME_SMALL_BYTES       4096u       /* times CLIENTS_MAX: 40 MiB at the very most */
+#define CONN_VALUES_MAX_BYTES   (32u << 20) /* values queued for a client: this and four of the largest */
+#define MEMBER_VALUES_MAX_BYTES (64u << 20) /* values of READ_REPLY queued for a member */
+#define CONN_QUEUE_EXTRA_BYTES  (16u << 20) /* what else may be queued for a client */
+#define CONN_WINDOW_BYTES       (UINT64_C(16) << 20)
+#define CONN_WINDOW_MIN         4u         /* requests that are always taken */
+#define CONN_ANSWER_FIRST_BYTES (1u << 20) /* what an answer may be before the first one is seen */
+#define CONN_PAUSE_BYTES        (1u << 20)
+#define OUTPUT_MAX_BYTES        (UINT64_C(192) << 20)
+#define HELD_MAX_BYTES          (UINT64_C(16) << 20) /* received but not looked at: then reads become short */
+#define CONN_COPY_MAX_BYTES     1024u /* payloads up to this are copied behind their header: fewer vectors */
+#define CONN_SCRATCH_BYTES      (64u << 10) /* the loop's receive buffer */
+#define CONN_READ_SHORT_BYTES   4096u
+#define CONN_DIRECT_MIN_BYTES   (16u << 10) /* a rest of payload above this is received in place */
+#define CONN_WRITE_VECTORS_MAX  512
+#define CONN_IDLE_KEEP_BYTES    4096u /* of buffers, by a connection that is quiet */
 
 struct shell;
 
@@ -94,6 +102,8 @@ struct conn {
     struct conn_output in_kernel; /* handed to uv_write, not finished */
     uint64_t counted_bytes;       /* of both, in shell->output_bytes */
     bool writing;
+    uint32_t unanswered;    /* requests of a client */
+    uint32_t answer_bytes;  /* of its largest answer lately */
     size_t unwritten_bytes; /* of in_kernel, when it was last looked at, */
     uint64_t unwritten_us;  /* and when that last changed */
     uv_write_t write_request;
@@ -142,6 +152,12 @@ void conn_read_reset(struct conn *c);
 /* Queues a message; it is written at the end of the turn. Takes no ownership: payloads are referenced. A
  * connection that cannot take it is closed. */
 void conn_send(struct conn *c, const struct message *m);
+
+/* Takes the value out of an answer for which there is no room, which is then a refusal. */
+void conn_bound_answer(struct conn *c, struct message *m);
+
+/* Whether a client has to take answers before it may ask for more. */
+bool conn_crowded(const struct conn *c);
 
 /* Writes everything queued. Called once per turn. */
 void conn_flush(struct conn *c);

@@ -125,6 +125,7 @@ static int frame_end(struct conn *c, struct bytes body)
     if (rc != KV_OK)
         return rc;
     m.from = c->member;
+    c->unanswered += m.type == MSG_REQUEST || m.type == MSG_SCAN;
     shell_message(s, c, &m, body);
     message_release(&m);
     frame_reset(c);
@@ -195,18 +196,12 @@ static void hold(struct conn *c, struct bytes in)
     c->shell->held_bytes += in.len;
 }
 
-/* Clients only: if members did that to each other, both might wait for ever. */
-static bool must_pause(const struct conn *c)
-{
-    return c->accepted && !c->member && conn_queued(c) > CONN_PAUSE_BYTES;
-}
-
 static void consume(struct conn *c, struct bytes in)
 {
     /* A frame that had to wait may need no more bytes than are here already; nor may one of header only. */
     while (c->state == CONN_OPEN && !c->close_when_flushed &&
            (in.len > 0 || (c->header_have == WIRE_HEADER_BYTES && !c->begun))) {
-        if (c->header_have == 0 && must_pause(c)) {
+        if (c->header_have == 0 && conn_crowded(c)) {
             c->paused = true;
             hold(c, in);
             return;

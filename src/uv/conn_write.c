@@ -88,11 +88,51 @@ static unsigned output_vectors(const struct conn_output *o, size_t skip, uv_buf_
 
 /* ---- bounds ---- */
 
+/* Values that may be queued. */
+static size_t values_max(const struct conn *c)
+{
+    return c->member ? MEMBER_VALUES_MAX_BYTES
+                     : CONN_VALUES_MAX_BYTES + 4 * (size_t)c->shell->options.value_max_bytes;
+}
+
 /* A member may have as much coming to it as a coordinator can have in flight. */
 static size_t queue_max(const struct conn *c)
 {
-    return c->member ? INFLIGHT_MAX_BYTES
-                     : CONN_QUEUE_MIN_BYTES + 2 * (size_t)c->shell->options.value_max_bytes;
+    return c->member ? INFLIGHT_MAX_BYTES : values_max(c) + CONN_QUEUE_EXTRA_BYTES;
+}
+
+void conn_bound_answer(struct conn *c, struct message *m)
+{
+    struct row *row = m->type == MSG_RESPONSE ? &m->response.row : &m->read_reply.row;
+    if ((m->type != MSG_RESPONSE && m->type != MSG_READ_REPLY) ||
+        conn_queued(c) + blob_bytes(row->payload).len <= values_max(c) || !row->payload)
+        return;
+    c->shell->counters.answers_refused++;
+    row_release(row);
+    if (m->type == MSG_RESPONSE)
+        m->response.status = KV_E_OVERLOADED;
+    else
+        m->read_reply.status = KV_E_OVERLOADED;
+}
+
+/* Clients only: if members did that to each other, both might wait for ever. */
+bool conn_crowded(const struct conn *c)
+{
+    if (!c->accepted || c->member)
+        return false;
+    size_t queued_max = c->paused ? CONN_PAUSE_BYTES / 2 : CONN_PAUSE_BYTES;
+    return conn_queued(c) > queued_max ||
+           (c->unanswered > CONN_WINDOW_MIN && (uint64_t)c->unanswered * c->answer_bytes > CONN_WINDOW_BYTES);
+}
+
+/* The largest answer is forgotten by an eighth with each smaller one. */
+static void count_answer(struct conn *c, const struct message *m, size_t bytes)
+{
+    if (m->type != MSG_RESPONSE && m->type != MSG_SCAN_PAGE)
+        return;
+    c->unanswered -= c->unanswered > 0;
+    uint32_t faded = c->answer_bytes - c->answer_bytes / 8;
+    c->answer_bytes = bytes > faded ? (uint32_t)bytes : faded;
 }
 
 void conn_write_count(struct conn *c)
@@ -129,6 +169,7 @@ void conn_send(struct conn *c, const struct message *m)
     }
     c->shell->counters.frames_out++;
     c->shell->turn_output_bytes += c->out.total_bytes - before;
+    count_answer(c, m, c->out.total_bytes - before);
     conn_write_count(c);
     if (!list_linked(&c->dirty))
         list_push_back(&c->shell->dirty, &c->dirty);
@@ -151,7 +192,7 @@ static void after_flush(struct conn *c)
     conn_write_count(c);
     if (c->close_when_flushed && conn_queued(c) == 0) {
         conn_close(c);
-    } else if (c->paused && conn_queued(c) <= CONN_PAUSE_BYTES / 2) {
+    } else if (c->paused && !conn_crowded(c)) {
         c->paused = false;
         list_push_back(&s->resumed, &c->waiting);
         s->feed_wanted = true;

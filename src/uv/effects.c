@@ -26,6 +26,7 @@ static void add_shell_stats(struct shell *s, struct message *m)
         {"malformed", c->malformed},
         {"refused_connections", c->refused_connections},
         {"slow_readers_closed", c->slow_readers},
+        {"answers_refused", c->answers_refused},
         {"stalled_closed", c->stalled},
         {"receive_bytes", s->pools[0].used_bytes + s->pools[1].used_bytes},
         {"held_bytes", s->held_bytes},
@@ -62,6 +63,7 @@ static void run_send(struct shell *s, struct effect *e)
     if (c) {
         if (e->send.message.type == MSG_STATS)
             add_shell_stats(s, &e->send.message);
+        conn_bound_answer(c, &e->send.message);
         conn_send(c, &e->send.message);
     }
     message_release(&e->send.message);

@@ -44,7 +44,8 @@ struct shell_options {
 
 struct shell_counters {
     uint64_t tcp_bytes_in, tcp_bytes_out, udp_bytes_in, udp_bytes_out, udp_packets_in, udp_packets_out;
-    uint64_t reads, writes, frames_in, frames_out, malformed, refused_connections, slow_readers, stalled;
+    uint64_t reads, writes, frames_in, frames_out, malformed, refused_connections, slow_readers, stalled,
+        answers_refused;
     uint64_t connections; /* open now */
 };
 
