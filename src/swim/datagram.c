@@ -40,8 +40,13 @@ static void pack_queue(struct swim *s, const struct swim_member *receiver, struc
     uint32_t count = swim_queue_peek(&s->queue, SWIM_DATAGRAM_GOSSIPS, next);
     uint32_t limit = swim_retransmit_limit(s->config.retransmit_mult, swim_live_count(s));
     for (uint32_t i = 0; i < count; i++) {
-        /* The receiver knows about itself, or has just been told. */
-        if (next[i] != receiver && !pack(bag, swim_gossip_of(s, next[i])))
+        if (next[i] == receiver) { /* it knows about itself, or has just been told */
+            bool nobody_else = s->live.count == 1 && receiver->order == &s->live;
+            if (nobody_else)
+                swim_queue_drop(&s->queue, next[i]);
+            continue;
+        }
+        if (!pack(bag, swim_gossip_of(s, next[i])))
             break;
         swim_queue_sent(&s->queue, next[i], limit);
     }

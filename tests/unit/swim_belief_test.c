@@ -321,6 +321,107 @@ static void test_unproven_do_not_travel(void **state)
         assert_int_not_equal(reply->gossip[i].generation, 0);
 }
 
+/* That its sender lives, every datagram says, and where. */
+static void test_a_word_proves_its_life(void **state)
+{
+    (void)state;
+    struct addr from = {.host = "127.0.0.9", .port = 99};
+    struct message m = {.type = MSG_ACK,
+                        .probe = {.from = 2, .from_generation = 4, .from_incarnation = 3, .target = 2}};
+    swim_datagram(s, now, &from, &m, &out);
+    assert_view(2, MEMBER_ALIVE, 4, 3);
+    struct swim_view view;
+    assert_int_equal(swim_lookup(s, 2, &view), 0);
+    assert_true(addr_eq(&view.addr, &from));
+    tell(3, 1, about(2, 4, 3, MEMBER_SUSPECT, 3));
+    m.probe.from_incarnation = 4; /* its refutation, whatever was lost */
+    swim_datagram(s, now, &from, &m, &out);
+    assert_view(2, MEMBER_ALIVE, 4, 4);
+}
+
+/* How often the last call told of this member. */
+static uint32_t told_of(uint32_t member)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < out.count; i++) {
+        const struct effect *e = &out.effects[i];
+        for (uint32_t k = 0; e->type == EF_DATAGRAM && k < e->datagram.message.probe.count; k++)
+            count += e->datagram.message.probe.gossip[k].member == member;
+    }
+    return count;
+}
+
+/* What is heard is passed on within the gossip interval, as often as the limit says, and not for ever. */
+static void test_news_is_passed_on(void **state)
+{
+    (void)state;
+    const struct swim_config c = swim_config_default();
+    for (uint32_t i = 2; i <= 4; i++)
+        tell(i, 1, about(i, 1, 0, MEMBER_ALIVE, i));
+    swim_hush(s);
+    s->next_gossip_us = s->now_us; /* as if that were long ago */
+    tell(2, 1, about(5, 1, 0, MEMBER_ALIVE, 2));
+    uint32_t told = told_of(5);
+    assert_in_range(told, 2, 3);                           /* at once, and member 5 itself need not be told */
+    uint64_t until_us = now.mono_us + c.probe_deadline_us; /* before anybody is suspected */
+    while (swim_deadline_us(s) < until_us) {
+        now.mono_us = swim_deadline_us(s);
+        outbox_reset(&out);
+        swim_tick(s, now, &out);
+        told += told_of(5);
+    }
+    assert_int_equal(told, swim_retransmit_limit(c.retransmit_mult, 5));
+    assert_int_equal(swim_gossip_deadline_us(s), UINT64_MAX);
+}
+
+static const struct effect *answer_to_sync(enum message_type type, uint64_t id, uint64_t digest)
+{
+    struct message m = {.type = type, .id = id, .sync = {.from = 2, .digest = digest}};
+    outbox_reset(&out);
+    swim_sync(s, now, to_conn(8), &m, &out);
+    for (uint32_t i = 0; i < out.count; i++)
+        if (out.effects[i].type == EF_SEND)
+            return &out.effects[i];
+    return NULL;
+}
+
+/* Tables that are equal are not sent; those that differ are, each way once. */
+static void test_sync_by_digest(void **state)
+{
+    (void)state;
+    for (uint32_t i = 2; i <= 4; i++)
+        tell(i, 1, about(i, 1, 0, MEMBER_ALIVE, i));
+    const struct effect *reply = answer_to_sync(MSG_SYNC, 5, 0);
+    assert_int_equal(reply->send.message.sync.count, 4);
+    uint64_t digest = reply->send.message.sync.digest;
+    reply = answer_to_sync(MSG_SYNC, 6, digest);
+    assert_int_equal(reply->send.message.sync.count, 1);
+    assert_int_equal(reply->send.message.sync.gossip[0].member, SELF);
+    tell(2, 1, about(3, 1, 0, MEMBER_SUSPECT, 2)); /* gossip's, not push-pull's */
+    assert_int_equal(answer_to_sync(MSG_SYNC, 7, digest)->send.message.sync.count, 1);
+    tell(2, 1, about(3, 1, 1, MEMBER_ALIVE, 3));
+    assert_int_equal(answer_to_sync(MSG_SYNC, 8, digest)->send.message.sync.count, 4);
+
+    const struct effect *ask = NULL;
+    while (!ask) {
+        now.mono_us = swim_deadline_us(s);
+        outbox_reset(&out);
+        swim_tick(s, now, &out);
+        for (uint32_t i = 0; i < out.count; i++)
+            if (out.effects[i].type == EF_SEND)
+                ask = &out.effects[i];
+    }
+    assert_int_equal(ask->send.message.type, MSG_SYNC);
+    assert_int_equal(ask->send.message.sync.count, 1);
+    uint64_t id = ask->send.message.id;
+    assert_null(answer_to_sync(MSG_SYNC_REPLY, id + 1, 0)); /* to nothing that we asked */
+    const struct effect *whole = answer_to_sync(MSG_SYNC_REPLY, id, 0);
+    assert_int_equal(whole->send.to.peer, 2);
+    assert_int_equal(whole->send.message.type, MSG_SYNC);
+    assert_true(whole->send.message.sync.count > 1);
+    assert_null(answer_to_sync(MSG_SYNC_REPLY, whole->send.message.id, 0)); /* the end */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +438,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dead_by_sync_is_a_suspicion, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unproven_do_not_travel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_word_proves_its_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_news_is_passed_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sync_by_digest, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

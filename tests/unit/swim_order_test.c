@@ -77,6 +77,43 @@ static void test_hurry(void **state)
     assert_consistent();
 }
 
+/* Those that have passed are not picked in this round; the urgent ones are all the same. */
+static void test_pass(void **state)
+{
+    (void)state;
+    struct swim_member *urgent = order.items[7], *late = order.items[9];
+    swim_order_hurry(urgent);
+    for (int i = 0; i < MEMBERS; i++) {
+        struct swim_member *m = &members[i];
+        if (m == late)
+            continue;
+        swim_order_pass(m);
+        assert_consistent();
+    }
+    assert_ptr_equal(swim_order_pick(&order, &prng), urgent);
+    assert_ptr_equal(swim_order_pick(&order, &prng), late);
+    assert_int_equal(order.next, order.count); /* that was the round */
+    swim_order_pass(late);
+    assert_int_equal(order.next, order.count);
+}
+
+/* All that are alive are dealt with before one is again. */
+static void test_deal(void **state)
+{
+    (void)state;
+    for (int i = 0; i < MEMBERS; i++)
+        members[i].belief.state = i % 5 ? MEMBER_ALIVE : MEMBER_SUSPECT;
+    struct swim_member *out[8];
+    size_t place = SIZE_MAX / 2;
+    for (int i = 0; i < 3 * MEMBERS * 4 / 5 / 8; i++) {
+        assert_int_equal(swim_order_deal(&order, &place, 8, out), 8);
+        for (int k = 0; k < 8; k++)
+            out[k]->transmits++;
+    }
+    for (int i = 0; i < MEMBERS; i++)
+        assert_int_equal(members[i].transmits, i % 5 ? 3 : 0);
+}
+
 /* Inserting, removing, hurrying and picking at random: the structure holds, and nobody waits longer than
  * its turn, which the urgent ones can only put off. */
 static void test_random_use(void **state)
@@ -84,7 +121,7 @@ static void test_random_use(void **state)
     (void)state;
     for (int i = 0; i < 100000; i++) {
         struct swim_member *m = &members[prng_below(&prng, MEMBERS)];
-        switch (prng_below(&prng, 4)) {
+        switch (prng_below(&prng, 5)) {
         case 0:
             if (m->order)
                 swim_order_remove(m);
@@ -96,6 +133,10 @@ static void test_random_use(void **state)
         case 2:
             if (m->order)
                 swim_order_hurry(m);
+            break;
+        case 3:
+            if (m->order)
+                swim_order_pass(m);
             break;
         default: assert_int_equal(swim_order_pick(&order, &prng) == NULL, order.count == 0);
         }
@@ -136,6 +177,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_each_once_a_round, setup),
         cmocka_unit_test_setup(test_hurry, setup),
+        cmocka_unit_test_setup(test_pass, setup),
+        cmocka_unit_test_setup(test_deal, setup),
         cmocka_unit_test_setup(test_random_use, setup),
         cmocka_unit_test_setup(test_sample, setup),
     };

@@ -397,6 +397,60 @@ static void test_leaving(void **state)
     assert_int_equal(state_of(SELF), MEMBER_LEFT);
 }
 
+/* A probe that began in a member's former life says nothing of this one; nor one from before it refuted. */
+static void test_former_life_is_not_accused(void **state)
+{
+    (void)state;
+    start(5, true);
+    uint32_t target = wait_for(MSG_PING_REQ).target;
+    struct addr addr = net_addr(target);
+    swim_heard(s, now, target, 2, &addr);
+    wait_for(MSG_PING);
+    assert_int_equal(state_of(target), MEMBER_ALIVE);
+    assert_int_equal(swim_counters(s).suspicions, 0);
+    wait_for(MSG_PING_REQ); /* of another one, in its own life */
+    while (swim_counters(s).suspicions == 0)
+        wait_for(MSG_ACK);
+}
+
+/* With nothing to tell a datagram holds no gossip, and nobody is told unasked. */
+static void test_quiet(void **state)
+{
+    (void)state;
+    start(5, true);
+    swim_tick(s, now, &out);
+    swim_hush(s);
+    for (int i = 0; i < 20; i++) {
+        struct msg_probe ping = wait_for(MSG_PING);
+        assert_int_equal(ping.count, 0);
+        assert_int_equal(out.count, 1);
+        answer(MSG_ACK, ping.target, ping.target, ping.sequence);
+        assert_int_equal(out.count, 0);
+        answer(MSG_PING, 2, SELF, 5);
+        assert_int_equal(out.count, 1);
+        assert_int_equal(out.effects[0].datagram.message.probe.count, 0);
+    }
+}
+
+/* Who asks whether we live need not be asked in this round. */
+static void test_probes_go_to_the_silent(void **state)
+{
+    (void)state;
+    start(5, true);
+    for (int round = 0; round < 50; round++) {
+        struct msg_probe first = wait_for(MSG_PING);
+        answer(MSG_ACK, first.target, first.target, first.sequence);
+        uint32_t silent = 2 + (uint32_t)round % 4;
+        silent = silent == first.target ? 2 + (silent - 1) % 4 : silent;
+        for (uint32_t i = 2; i <= 5; i++)
+            if (i != first.target && i != silent)
+                answer(MSG_PING, i, SELF, 7);
+        struct msg_probe second = wait_for(MSG_PING);
+        assert_int_equal(second.target, silent);
+        answer(MSG_ACK, silent, silent, second.sequence);
+    }
+}
+
 static void test_full_outbox(void **state)
 {
     (void)state;
@@ -444,6 +498,9 @@ int main(void)
         cmocka_unit_test_teardown(test_stalled, teardown),
         cmocka_unit_test_teardown(test_first_tick_may_wait, teardown),
         cmocka_unit_test_teardown(test_leaving, teardown),
+        cmocka_unit_test_teardown(test_former_life_is_not_accused, teardown),
+        cmocka_unit_test_teardown(test_quiet, teardown),
+        cmocka_unit_test_teardown(test_probes_go_to_the_silent, teardown),
         cmocka_unit_test_teardown(test_full_outbox, teardown),
         cmocka_unit_test(test_config),
     };
