@@ -178,6 +178,11 @@ static void say_welcome(struct node *n, uint64_t conn, uint64_t id, bool client)
     };
 }
 
+void conns_tell_time(struct node *n, uint64_t conn, uint64_t id)
+{
+    say_welcome(n, conn, id, false);
+}
+
 static void refuse_hello(struct node *n, struct endpoint at, const struct message *m, struct verdict v)
 {
     if (log_may(n, &n->conns.refused[(uint32_t)-v.status % CONN_REFUSALS])) {

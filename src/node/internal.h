@@ -31,6 +31,7 @@
 #define META_RETRY_US    UINT64_C(500000)   /* a disk that was full is tried again */
 #define STOP_GRACE_US    UINT64_C(5000000)  /* requests in flight at EV_STOP get this long */
 #define CLOCK_WAIT_US    UINT64_C(2000000)  /* a life waits this long to hear its peers' wall clocks */
+#define CLOCK_ASK_US     UINT64_C(1000000)  /* one peer is asked what time it is there */
 #define CLOCK_LOOK_US    UINT64_C(10000000) /* how often we compare our clock with our peers' */
 #define REPLICA_OPS_MAX  32768u             /* storage operations in flight; a power of two */
 #define NEWCOMERS_MAX    16u                /* strangers with our cluster's name that `status` shows */
@@ -68,7 +69,9 @@ struct peer {
 struct peers {
     struct peer *items;
     uint32_t count;
-    bool introduced; /* somebody has welcomed this process: only then it gossips */
+    bool introduced;   /* somebody has welcomed this process: only then it gossips */
+    uint32_t asked;    /* how often a peer was asked for the time */
+    uint64_t asked_us; /* when last */
 };
 
 struct peer *peers_find(const struct node *n, uint32_t member);
@@ -114,6 +117,7 @@ struct conns {
 
 struct inbound *conns_find(const struct node *n, uint64_t id);
 void conns_hello(struct node *n, uint64_t id, const struct message *m);
+void conns_tell_time(struct node *n, uint64_t conn, uint64_t id); /* a member has said HELLO again */
 void conns_refuse(struct node *n, struct endpoint at, int status, const char *text);
 void conns_closed(struct node *n, uint64_t id);
 void conns_answered(struct node *n, uint64_t id);

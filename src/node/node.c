@@ -203,6 +203,7 @@ static void member_message(struct node *n, struct endpoint from, struct message 
     if (common_message(n, from, m))
         return;
     switch (m->type) {
+    case MSG_HELLO: conns_tell_time(n, from.conn, m->id); break;
     case MSG_WRITE:
     case MSG_READ:
     case MSG_RANGE: replica_message(n, from, m); break;
@@ -229,6 +230,7 @@ static void bound_reply(const struct node *n, struct message *m)
 static void answer_message(struct node *n, struct endpoint from, struct message *m)
 {
     switch (m->type) {
+    case MSG_WELCOME: peers_message(n, peers_find(n, m->from), m); break;
     case MSG_WRITE_ACK:
         if (n->coord && id_owner(m->id) == ID_COORD)
             coord_answer(n->coord, n->now, hlc_now(n), m->from, m, n->out);
@@ -262,9 +264,9 @@ static void inbound_message(struct node *n, struct endpoint from, struct message
         conns_hello(n, from.conn, m);
         return;
     }
-    if (!c || m->type == MSG_HELLO) {
+    if (!c || (m->type == MSG_HELLO && !c->member)) {
         n->misplaced++;
-        conns_refuse(n, from, KV_E_INVALID, "a connection begins with HELLO, said once");
+        conns_refuse(n, from, KV_E_INVALID, "a connection begins with HELLO; a client says it once");
         return;
     }
     /* Only a client may not know yet which cluster it talks to. */

@@ -174,14 +174,9 @@ int peers_set(struct node *n)
 
 /* ---- HELLO, and what is answered to it ---- */
 
-void peers_connected(struct node *n, uint32_t member)
+static void say_hello(struct node *n, const struct peer *p)
 {
-    struct peer *p = peers_find(n, member);
-    if (!p)
-        return; /* no member any more; the shell has been told */
-    set_down(n, p);
-    p->connected = true;
-    struct message *m = outbox_send(n->out, to_peer(member), MSG_HELLO, id_make(ID_PEERS, member));
+    struct message *m = outbox_send(n->out, to_peer(p->id), MSG_HELLO, id_make(ID_PEERS, p->id));
     m->hello = (struct msg_hello){
         .role = ROLE_MEMBER,
         .cluster = n->cluster,
@@ -191,6 +186,16 @@ void peers_connected(struct node *n, uint32_t member)
         .generation = n->generation,
         .addr = n->addr,
     };
+}
+
+void peers_connected(struct node *n, uint32_t member)
+{
+    struct peer *p = peers_find(n, member);
+    if (!p)
+        return; /* no member any more; the shell has been told */
+    set_down(n, p);
+    p->connected = true;
+    say_hello(n, p);
 }
 
 void peers_lost(struct node *n, uint32_t member)
@@ -211,6 +216,12 @@ static bool is_who_it_should_be(const struct node *n, const struct peer *p, cons
     return m && strcmp(w->name, m->name) == 0 && MUTANT(wrong_store, w->store_id == m->store_id, true);
 }
 
+static void learn_clock(const struct node *n, struct peer *p, const struct msg_welcome *w)
+{
+    p->wall_offset_ms = (int64_t)w->wall_ms - (int64_t)(n->now.mono_us / 1000);
+    p->offset_known = true;
+}
+
 static void welcomed(struct node *n, struct peer *p, const struct message *m)
 {
     const struct msg_welcome *w = &m->welcome;
@@ -229,8 +240,7 @@ static void welcomed(struct node *n, struct peer *p, const struct message *m)
     p->up = true;
     p->store_id = w->store_id;
     p->generation = w->generation;
-    p->wall_offset_ms = (int64_t)w->wall_ms - (int64_t)(n->now.mono_us / 1000);
-    p->offset_known = true;
+    learn_clock(n, p, w);
     n->peers.introduced = true;
     hlc_handshake(n, m->hlc);
     hlc_look(n);
@@ -260,8 +270,13 @@ static void refused(struct node *n, struct peer *p, const struct message *m)
 
 void peers_message(struct node *n, struct peer *p, struct message *m)
 {
-    if (!p->connected || p->up)
-        return; /* of a connection that is given up, or a second answer */
+    if (!p->connected)
+        return; /* of a connection that is given up */
+    if (p->up) {
+        if (m->type == MSG_WELCOME)
+            learn_clock(n, p, &m->welcome); /* as it was asked to by ask_time */
+        return;
+    }
     if (m->type == MSG_WELCOME)
         welcomed(n, p, m);
     else
@@ -297,8 +312,22 @@ void peers_swim_changes(struct node *n)
 
 /* ---- time ---- */
 
+/* One member a second says HELLO again, in turn, and so hears what time it is there: connections live for
+ * long, and the clocks at their ends are set meanwhile. */
+static void ask_time(struct node *n)
+{
+    struct peers *all = &n->peers;
+    if (!all->count || n->now.mono_us < all->asked_us + CLOCK_ASK_US || outbox_room(n->out) < OUT_MAX / 2)
+        return;
+    all->asked_us = n->now.mono_us;
+    const struct peer *p = &all->items[all->asked++ % all->count];
+    if (p->up)
+        say_hello(n, p);
+}
+
 void peers_tick(struct node *n)
 {
+    ask_time(n);
     for (uint32_t i = 0; i < n->peers.count; i++)
         if (n->peers.items[i].retry_us <= n->now.mono_us)
             peers_dial_now(n, &n->peers.items[i]);

@@ -274,6 +274,11 @@ void expect_never_dead(struct run *r, uint32_t node)
             run_violated(r, "scenario", "n%u calls n%u dead", i, node);
 }
 
+int64_t lead_of(struct run *r, uint32_t node)
+{
+    return sim_look_lead_ms(sim_node(r->sim, node));
+}
+
 uint32_t places_of(struct run *r, const char *key, uint32_t out[PREFERENCE_MAX])
 {
     for (uint32_t i = 1; i <= r->nodes; i++) {

@@ -61,6 +61,9 @@ void expect_alive(struct run *r, uint32_t node, uint64_t ms);
 /* No node has called `node` dead so far. */
 void expect_never_dead(struct run *r, uint32_t node);
 
+/* How far a node takes its wall clock to be ahead of its peers'. */
+int64_t lead_of(struct run *r, uint32_t node);
+
 /* The homes of a key, in order, and its fallbacks. */
 uint32_t places_of(struct run *r, const char *key, uint32_t out[PREFERENCE_MAX]);
 

@@ -45,6 +45,28 @@ static void clock_jumps_back(struct run *r)
 const struct scenario scenario_clock_jumps_back = {
     "clock_jumps_back", "all wall clocks go back an hour over a restart", 5, clock_jumps_back};
 
+/* Seed 100213 found it: who connected while its peers' clocks were wrong took its own, right one for wrong,
+ * for as long as the connections lasted; its stamps fell behind those of the others. */
+static void clocks_set_right(struct run *r)
+{
+    for (uint32_t node = 1; node <= 4; node++)
+        shift_clock(r, node, -30000 * (int64_t)node);
+    crash(r, 5);
+    rest(r, 1000);
+    start(r, 5);
+    expect_alive(r, 5, 30000);
+    for (uint32_t node = 1; node <= 4; node++)
+        shift_clock(r, node, 0);
+    rest(r, 20000);
+    for (uint32_t node = 1; node <= 5; node++)
+        expect(r, lead_of(r, node) < 250 && lead_of(r, node) > -250, "the clocks are seen to agree");
+    expect_put(r, "key", "value", true);
+    expect_value(r, "key", "value", true);
+}
+const struct scenario scenario_clocks_set_right = {
+    "clocks_set_right", "four of five clocks are wrong when a node connects, and are set right", 5,
+    clocks_set_right};
+
 static void slow_disk_story(struct run *r)
 {
     load(r, 0);

@@ -16,6 +16,7 @@
     X(clogged_link)        \
     X(clock_runs_ahead)    \
     X(clock_jumps_back)    \
+    X(clocks_set_right)    \
     X(slow_disk)           \
     X(full_disk)           \
     X(disk_wiped)          \
