@@ -250,7 +250,7 @@ $(FUZZERS): $(FUZZ_DIR)/%: $(OBJ)/tests/fuzz/%.o
 C_FILES = $(sort $(shell find src include tests -name '*.[ch]'))
 CLANG_FORMAT := $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: all libs tests test unit cluster-test sim soak mutants fuzz fuzzers bench tidy fmt fmt-check deps install clean help FORCE
+.PHONY: all libs tests test unit cluster-test sim soak mutants fuzz fuzzers bench tidy fmt fmt-check deps install dist tsan-test clean help FORCE
 
 all: libs $(PROGRAMS) ## build the programs and libkv.a into build/MODE/ (MODE=release, debug, asan or tsan)
 
@@ -277,6 +277,12 @@ soak: $(OUT)/kvsim ## simulated clusters until one fails or you stop it
 mutants: ## plant bugs, one after the other, and count the seeds until the simulator finds each
 	@$(MAKE) MODE=mutants $(BUILD)/mutants/kvsim
 	@$(BUILD)/mutants/kvsim mutants
+
+tsan-test: ## unit tests of uv/ and store/, and a small cluster under load, with ThreadSanitizer
+	@$(MAKE) MODE=tsan all $(patsubst $(OUT)/%,$(BUILD)/tsan/%,$(filter $(TEST_DIR)/uv_% $(TEST_DIR)/store_%,$(TESTS)))
+	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match uv_ unit
+	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match store_ unit
+	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match tsan cluster
 
 fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60)
 	@$(MAKE) MODE=fuzz CC=clang fuzzers
@@ -306,11 +312,27 @@ fmt-check: ## fail when a source is not formatted
 deps: ## install the packages that building needs
 	@scripts/deps.sh
 
-install: all ## copy programs, libkv.a and headers below DESTDIR/PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+VERSION := $(shell sed -n 's/^\#define GUREUM_VERSION  *"\(.*\)"/\1/p' src/cmd/version.h)
+DOCDIR  := $(DESTDIR)$(PREFIX)/share/doc/gureum
+UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+install: all ## copy programs, libkv.a, headers, systemd unit and README below DESTDIR/PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include $(DOCDIR) $(UNITDIR)
 	$(if $(strip $(PROGRAMS)),install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin)
 	install -m 644 $(LIBKV) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(wildcard include/*.h) $(DESTDIR)$(PREFIX)/include
+	install -m 644 README.md LICENSE $(DOCDIR)
+	sed 's|@BINDIR@|$(PREFIX)/bin|' scripts/gureum@.service > $(UNITDIR)/gureum@.service
+	chmod 644 $(UNITDIR)/gureum@.service
+
+# The same bytes from the same sources: order, owner and time say nothing of who made it.
+DIST := $(BUILD)/gureum-$(VERSION).tar.gz
+dist: ## a tarball of the sources, which builds without network where the packages are
+	@mkdir -p $(BUILD)
+	@{ git ls-files 2>/dev/null || find $(TOP_FILES) -type f; } | LC_ALL=C sort | \
+	    tar -cf - -T - --transform 's|^|gureum-$(VERSION)/|' --owner=0 --group=0 --numeric-owner --mtime=@0 | gzip -9n > $(DIST)
+	@echo $(DIST)
+TOP_FILES := src include proto tests scripts Makefile README.md LICENSE .ci .clang-format .dockerignore .gitignore
 
 clean: ## remove everything built
 	rm -rf $(BUILD)
