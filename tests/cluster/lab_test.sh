@@ -48,6 +48,25 @@ run kvbench check "$TMP/twice.jsonl"
 matches "and what is put stays put" ' acknowledged: 0 lost' "$out"
 must kvcli fault clear
 
+# ---- retries ----
+
+# Puts that the client sends to a second node, because the first is slow, stay one write: each home holds one row,
+# with the stamp that the client was told.
+must kvcli fault delay 150 --percent 50
+for ((i = 0; i < 150; i++)); do echo "put hedged$i value$i"; done | kvcli --json -v >"$TMP/told" 2>"$TMP/attempts"
+must kvcli fault clear
+equals "all puts were ok" 150 "$(grep -c '"status":"ok"' "$TMP/told")"
+between "some went through more than one node" 5 "$(grep -cE ', ([2-9]|1[0-9]) attempts' "$TMP/attempts")" 150
+soon "no hints wait" 20 no_hints
+key_and_stamp() { sed -n 's/.*"key":"\([^"]*\)".*"stamp":"\([^"]*\)".*/\1 \2/p' | sort -u; }
+one_stamp() {
+    local i
+    for i in 1 2 3 4 5; do sed 's/.*"key":"\([^"]*\)".*/get \1 --local/' "$TMP/told" | kvcli --json --via "n$i" 2>&1; done >"$TMP/held"
+    cmp <(key_and_stamp <"$TMP/held") <(key_and_stamp <"$TMP/told")
+}
+soon "wherever there is a row, it has the stamp of the put" 5 one_stamp
+between "and it is at all homes (rows)" 450 "$(grep -c '"status":"ok"' "$TMP/held")" 600
+
 # ---- loss ----
 
 must kvcli fault drop --percent 10
