@@ -374,6 +374,21 @@ static void test_news_is_passed_on(void **state)
     assert_int_equal(swim_gossip_deadline_us(s), UINT64_MAX);
 }
 
+/* News that comes after a long quiet is due when it comes: a deadline in the past would look like a stall. */
+static void test_news_is_not_late(void **state)
+{
+    (void)state;
+    struct addr addr = net_addr(2);
+    tell(2, 1, about(2, 1, 0, MEMBER_ALIVE, 2));
+    swim_hush(s);
+    s->next_gossip_us = 0; /* the last news was long ago */
+    swim_heard(s, now, 2, 2, &addr);
+    assert_int_equal(swim_deadline_us(s), now.mono_us);
+    outbox_reset(&out);
+    swim_tick(s, now, &out);
+    assert_true(swim_deadline_us(s) > now.mono_us);
+}
+
 static const struct effect *answer_to_sync(enum message_type type, uint64_t id, uint64_t digest)
 {
     struct message m = {.type = type, .id = id, .sync = {.from = 2, .digest = digest}};
@@ -440,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unproven_do_not_travel, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_word_proves_its_life, setup, teardown),
         cmocka_unit_test_setup_teardown(test_news_is_passed_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_news_is_not_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sync_by_digest, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
