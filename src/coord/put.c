@@ -115,7 +115,7 @@ static void settle(struct coord *c, const struct turn *t, struct request *r)
     if (MUTANT(request_never_ends, settled(r) || next == UINT64_MAX || t->now.mono_us >= last, false))
         request_end(c, r);
     else
-        request_wake(c, r, next < last ? next : last);
+        request_wake(c, r, MUTANT(request_never_ends, next < last ? next : last, t->now.mono_us + 1000000));
 }
 
 void put_run(struct coord *c, const struct turn *t, struct request *r)

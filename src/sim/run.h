@@ -1,7 +1,7 @@
 /* One run: a cluster, a workload, faults, and the verdict. The same configuration gives the same run, event
  * for event, in every build.
  *
- *     forming    the founders find each other
+ *     forming    the founders find each other; one seed in five has them do it under faults
  *     safety     whatever faults the seed chooses, at any time; or a scenario's script
  *     liveness   everything heals, and the cluster must come to rest within a bound of virtual time
  *

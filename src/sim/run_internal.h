@@ -16,6 +16,7 @@ struct run {
     struct run_result *result;
     struct sim *sim;
     uint32_t nodes;
+    bool early; /* faults begin before the cluster is formed */
     struct workload *workload;
     struct faults *faults;
     struct workload_answer answer; /* to the scenario's latest request */
