@@ -68,7 +68,7 @@ struct options {
 struct figures {
     uint64_t settled_us;                                            /* when nothing was left to tell */
     double datagrams_per_s, datagram_bytes_per_s, sync_bytes_per_s; /* per member, in quiet */
-    uint64_t false_deaths, false_burials, false_suspicions;
+    uint64_t false_deaths, false_burials, false_suspicions, paused_deaths;
     uint32_t crashes, missed;
     uint64_t first_us[RUNS_MAX], all_us[RUNS_MAX], spread_us[RUNS_MAX];
     double virtual_s, real_s, cpu_s;
@@ -314,6 +314,7 @@ static void run(const struct options *o, struct figures *f)
     f->false_deaths = members_false_deaths(w);
     f->false_burials = members_false_burials(w);
     f->false_suspicions = members_false_suspicions(w);
+    f->paused_deaths = members_paused_deaths(w);
     f->virtual_s = (double)(members_now_us(w) - began_us) / 1e6;
     f->real_s = clock_s(CLOCK_MONOTONIC) - began_s;
     f->cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - began_cpu_s;
@@ -368,6 +369,8 @@ static void print_text(const struct options *o, struct figures *f)
                (double)CRASH_LIMIT_US / 1e6);
     printf("%-22s %" PRIu64 " deaths in %" PRIu64 " burials, %" PRIu64 " suspicions\n", "false",
            f->false_deaths, f->false_burials, f->false_suspicions);
+    if (o->pausing)
+        printf("%-22s %" PRIu64 " times called dead\n", "the paused", f->paused_deaths);
     printf("%-22s %.0f virtual s in %.1f s, %.1f s of a processor: %.1f times real time; trace %016" PRIx64
            "\n",
            "speed", f->virtual_s, f->real_s, f->cpu_s, f->virtual_s / f->cpu_s, f->trace);
@@ -389,8 +392,9 @@ static void print_json(const struct options *o, struct figures *f)
            "%.3f,",
            f->datagram_bytes_per_s + f->sync_bytes_per_s, f->datagram_bytes_per_s, f->sync_bytes_per_s,
            f->datagrams_per_s);
-    printf("\"false_deaths\":%" PRIu64 ",\"false_burials\":%" PRIu64 ",\"false_suspicions\":%" PRIu64 ",",
-           f->false_deaths, f->false_burials, f->false_suspicions);
+    printf("\"false_deaths\":%" PRIu64 ",\"false_burials\":%" PRIu64 ",\"false_suspicions\":%" PRIu64
+           ",\"paused_deaths\":%" PRIu64 ",",
+           f->false_deaths, f->false_burials, f->false_suspicions, f->paused_deaths);
     printf("\"settled_s\":%.1f,\"virtual_s\":%.1f,\"real_s\":%.2f,\"cpu_s\":%.2f,\"trace\":\"%016" PRIx64
            "\"}\n",
            (double)f->settled_us / 1e6, f->virtual_s, f->real_s, f->cpu_s, f->trace);

@@ -64,7 +64,7 @@ struct members {
     uint64_t calls;
     uint64_t pause_us;
     struct members_traffic traffic;
-    uint64_t false_deaths, false_burials, false_suspicions;
+    uint64_t false_deaths, false_burials, false_suspicions, paused_deaths;
     uint64_t trace;
     struct peer peers[MEMBERS_SIM_MAX + 1];
 };
@@ -198,8 +198,10 @@ static bool absent(enum member_state state)
 static void count_mistake(struct members *w, const struct swim_change *c)
 {
     struct peer *about = &w->peers[c->member];
-    if (!about->swim || !about->blamable)
+    if (!about->swim || !about->blamable) {
+        w->paused_deaths += about->swim && c->now.state == MEMBER_DEAD;
         return;
+    }
     if (c->now.state == MEMBER_SUSPECT)
         w->false_suspicions++;
     if (c->now.state != MEMBER_DEAD)
@@ -530,6 +532,11 @@ uint64_t members_false_deaths(const struct members *w)
 uint64_t members_false_burials(const struct members *w)
 {
     return w->false_burials;
+}
+
+uint64_t members_paused_deaths(const struct members *w)
+{
+    return w->paused_deaths;
 }
 
 uint64_t members_false_suspicions(const struct members *w)

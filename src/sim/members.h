@@ -75,6 +75,9 @@ uint64_t members_false_deaths(const struct members *w);
 /* Mistakes: (member, incarnation) pairs among those. */
 uint64_t members_false_burials(const struct members *w);
 
+/* How often one that had been paused was called dead: the fault was noticed. */
+uint64_t members_paused_deaths(const struct members *w);
+
 /* Suspicions of members that ran. */
 uint64_t members_false_suspicions(const struct members *w);
 
