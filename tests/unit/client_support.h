@@ -64,6 +64,7 @@ struct fake_node {
 struct world {
     struct client *client;
     uint64_t now_us;
+    uint32_t unchecked; /* steps without client_check */
     uint32_t count;
     struct fake_node nodes[NODES_MAX + 1];
     struct heap events;
