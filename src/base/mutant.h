@@ -15,7 +15,7 @@
     X(strict_counts_fallbacks, "strict requests count fallbacks too")              \
     X(forget_hint, "a fallback acknowledges a row and keeps no hint")              \
     X(handoff_refused, "a hint is forgotten though the home refused the row")      \
-    X(resurrect_tombstone, "a get takes a tombstone for nothing at all")                        \
+    X(resurrect_tombstone, "a get takes a tombstone for nothing at all")           \
     X(expiry_before_winner, "a get drops expired rows before it picks the winner") \
     X(arrival_order, "the row that comes last wins, whatever its stamp")           \
     X(clock_back, "the clock's floor is forgotten over a restart")                 \

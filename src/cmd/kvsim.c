@@ -6,6 +6,7 @@
 
 #include "cmd/version.h"
 #include "sim/run.h"
+#include "sim/scenario.h"
 
 static const struct {
     const char *name;

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "kv_error.h"
 #include "sim/run.h"
+#include "sim/scenario.h"
 
 static const char usage[] = "usage: kvsim [--seed S] [--seeds N] [--nodes N] [--scenario NAME | --faults "
                             "LIST] [--ops N] [--seconds V]\n"

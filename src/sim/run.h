@@ -18,7 +18,8 @@
 #define SIM_RUN_H
 
 #include "sim/fault.h"
-#include "sim/scenario.h"
+
+struct scenario;
 
 struct run_config {
     uint64_t seed;

@@ -4,6 +4,7 @@
 
 #include "sim/internal.h"
 #include "sim/run.h"
+#include "sim/scenario.h"
 
 #define SETTLE_LIMIT_US UINT64_C(60000000) /* after healing: until everybody sees everybody */
 #define HINTS_LIMIT_US  UINT64_C(60000000) /* … until all hints are handed over */
