@@ -23,7 +23,7 @@ static const char *const help_text =
     "\n"
     "The membership alone: N real members (src/swim) on a virtual clock, all packets through the real "
     "codec.\n"
-    "They find each other; then a quiet minute shows what they cost; then, if asked for, faults show "
+    "They have met long ago; a quiet minute shows what they cost; then, if asked for, faults show "
     "whether\n"
     "anybody is called dead who is not; then R crashes, one after another, show how soon they are known.\n"
     "\n"
@@ -66,7 +66,6 @@ struct options {
 };
 
 struct figures {
-    uint64_t settled_us;                                            /* when nothing was left to tell */
     double datagrams_per_s, datagram_bytes_per_s, sync_bytes_per_s; /* per member, in quiet */
     uint64_t false_deaths, false_burials, false_suspicions, paused_deaths;
     uint32_t crashes, missed;
@@ -307,7 +306,6 @@ static void run(const struct options *o, struct figures *f)
     struct members *w = members_create(&o->world);
     uint64_t began_us = members_now_us(w);
     members_settle(w, SETTLE_LIMIT_US);
-    f->settled_us = members_now_us(w) - began_us;
     quiet(w, o, f);
     faults(w, o);
     crashes(w, o, f);
@@ -355,7 +353,6 @@ static void print_text(const struct options *o, struct figures *f)
     printf("%u members, seed %" PRIu64 ", %s: interval %.3g s, time-out %.3g s, suspicion mult %u\n",
            o->world.nodes, o->world.seed, o->preset, (double)c->probe_interval_us / 1e6,
            (double)c->probe_timeout_us / 1e6, c->suspicion_mult);
-    printf("%-22s %6.0f s until nothing was left to tell\n", "start", (double)f->settled_us / 1e6);
     printf("%-22s %6.0f B/s a member (%.0f in %.2f datagrams, %.0f push-pull)\n", "quiet",
            f->datagram_bytes_per_s + f->sync_bytes_per_s, f->datagram_bytes_per_s, f->datagrams_per_s,
            f->sync_bytes_per_s);
@@ -395,9 +392,8 @@ static void print_json(const struct options *o, struct figures *f)
     printf("\"false_deaths\":%" PRIu64 ",\"false_burials\":%" PRIu64 ",\"false_suspicions\":%" PRIu64
            ",\"paused_deaths\":%" PRIu64 ",",
            f->false_deaths, f->false_burials, f->false_suspicions, f->paused_deaths);
-    printf("\"settled_s\":%.1f,\"virtual_s\":%.1f,\"real_s\":%.2f,\"cpu_s\":%.2f,\"trace\":\"%016" PRIx64
-           "\"}\n",
-           (double)f->settled_us / 1e6, f->virtual_s, f->real_s, f->cpu_s, f->trace);
+    printf("\"virtual_s\":%.1f,\"real_s\":%.2f,\"cpu_s\":%.2f,\"trace\":\"%016" PRIx64 "\"}\n", f->virtual_s,
+           f->real_s, f->cpu_s, f->trace);
 }
 
 int kvsim_members(int argc, char **argv)

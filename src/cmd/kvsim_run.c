@@ -43,6 +43,7 @@ static const char help[] =
     "  kvsim --seed 42 --trace -                  the story of one\n"
     "  kvsim --scenario split_brain_heals         a named story\n"
     "  kvsim --seeds 50 --faults pause,clog       only these faults\n"
+    "  kvsim members --nodes 1000                 the membership alone; members --help says more\n"
     "  kvsim list                                 what there is to choose from\n";
 
 struct options {
