@@ -17,7 +17,8 @@
 static const char usage[] = "usage: kvsim [--seed S] [--seeds N] [--nodes N] [--scenario NAME | --faults "
                             "LIST] [--ops N] [--seconds V]\n"
                             "             [--twice] [--forever] [--quiet] [--trace FILE] [--json]\n"
-                            "       kvsim list\n";
+                            "       kvsim list\n"
+                            "       kvsim members [--nodes N] ...\n";
 
 static const char help[] =
     "\n"
