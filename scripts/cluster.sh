@@ -130,6 +130,13 @@ pid_of() {
     echo "$pid"
 }
 
+# Whether the process that was launched is there, be it kvd already or still on its way to become it.
+launched() {
+    local pid
+    pid=$(cat "$(node_dir "$1")/pid" 2>/dev/null) || return 1
+    [ -r "/proc/$pid/status" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null
+}
+
 running() {
     local i
     for ((i = 1; i <= NODES; i++)); do pid_of "$i" >/dev/null && echo "$i"; done
@@ -260,7 +267,7 @@ all_see_all() {
 all_up_or_die() {
     local i
     for ((i = 1; i <= NODES; i++)); do
-        pid_of "$i" >/dev/null && continue
+        launched "$i" && continue
         show_log_end "$i"
         die "n$i did not start; its log: $(node_dir "$i")/log"
     done
@@ -374,7 +381,7 @@ cmd_stop() {
 serving() {
     local i
     for i in "$@"; do
-        pid_of "$i" >/dev/null || { show_log_end "$i"; die "n$i did not start; its log: $(node_dir "$i")/log"; }
+        launched "$i" || { show_log_end "$i"; die "n$i did not start; its log: $(node_dir "$i")/log"; }
         kvcli --timeout 500 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv >/dev/null 2>&1 || return 1
     done
 }
