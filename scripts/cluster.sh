@@ -257,8 +257,10 @@ paused() {
 }
 
 all_see_all() {
-    local i
-    for i in $(running); do
+    local i list
+    mapfile -t list < <(running)
+    [ "${#list[@]}" = "$NODES" ] || return 1
+    for i in "${list[@]}"; do
         [ "$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null |
             awk -F'\t' '$5=="alive" && $6=="normal"' | wc -l)" = "$NODES" ] || return 1
     done
