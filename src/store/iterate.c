@@ -5,6 +5,7 @@
 void walk_begin(struct walk *w, struct store *s, enum family family, struct bytes from, struct bytes to)
 {
     pthread_rwlock_rdlock(&s->gate);
+    engine_count_nothing();
     w->store = s;
     w->options = rocksdb_readoptions_create();
     /* Background work must not push out of the cache what clients read. */

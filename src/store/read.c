@@ -10,6 +10,7 @@ int engine_get(struct store *s, enum family family, struct bytes key, const rock
     *out = NULL;
     if (!s->db)
         return KV_E_IO;
+    engine_count_nothing();
     char *error = NULL;
     *out =
         rocksdb_get_pinned_cf(s->db, options, s->families[family], (const char *)key.data, key.len, &error);

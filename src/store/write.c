@@ -9,6 +9,7 @@ int engine_commit(struct store *s, bool sync)
 {
     if (!s->db)
         return KV_E_FULL; /* space.c closed it and could not open it yet */
+    engine_count_nothing();
     char *error = NULL;
     rocksdb_write(s->db, sync ? s->write_synced : s->write_unsynced, s->batch, &error);
     size_t size = 0;

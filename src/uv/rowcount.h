@@ -1,5 +1,5 @@
 /* How many rows a node holds. The engine's own estimate is far off with merges, so rows are counted: in the
- * pool, and so rarely that counting takes at most a twentieth of one core. */
+ * pool, and so rarely that counting takes at most a hundredth of one core. */
 #ifndef UV_ROWCOUNT_H
 #define UV_ROWCOUNT_H
 
@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "store/store.h"
 
-#define ROWCOUNT_DUTY 20u /* a count that took t is followed by at least 20 t of rest */
+#define ROWCOUNT_DUTY 100u /* a count that took t is followed by at least 100 t of rest */
 
 struct rowcount {
     uv_work_t work;
