@@ -88,7 +88,8 @@ static int serve(const struct kvd_options *o, const struct log *log, struct stor
 {
     static struct shell shell; /* large, and one of its kind */
     unsigned long files = raise_file_limit();
-    uint32_t clients = files > 1024 ? (uint32_t)(files - 512 < CLIENTS_MAX ? files - 512 : CLIENTS_MAX) : 512;
+    uint32_t clients = files > 1024 ? (uint32_t)(files - 512 < CLIENTS_MAX ? files - 512 : CLIENTS_MAX)
+                                    : (uint32_t)files / 2;
     struct shell_options options = {
         .listen = o->listen,
         .value_max_bytes = o->value_max_bytes,

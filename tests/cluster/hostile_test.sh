@@ -39,7 +39,7 @@ served() {
     json=$(tail -n 1 "$2")
     note "$1: $json"
     equals "$1: every other operation went well" 0 "$(failures_of "$json")"
-    [ "$KV_MODE" != release ] || between "$1: and none took long (us)" 1 "$(number_of "$json" p99_us read)" 500000
+    [ "$KV_MODE" != release ] || between "$1: and none took long (us)" 1 "$(number_of "$json" p99_us read)" 1000000
 }
 
 # The control run: the same load, without an attack.
