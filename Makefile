@@ -250,7 +250,7 @@ $(FUZZERS): $(FUZZ_DIR)/%: $(OBJ)/tests/fuzz/%.o
 C_FILES = $(sort $(shell find src include tests -name '*.[ch]'))
 CLANG_FORMAT := $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: all libs tests test unit cluster-test sim soak mutants fuzz fuzzers bench tidy fmt fmt-check deps install dist tsan-test clean help FORCE
+.PHONY: all libs tests test unit cluster-test sim soak mutants fuzz fuzzers bench bench-peers tidy fmt fmt-check deps install dist tsan-test clean help FORCE
 
 all: libs $(PROGRAMS) ## build the programs and libkv.a into build/MODE/ (MODE=release, debug, asan or tsan)
 
@@ -295,8 +295,11 @@ fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60)
 
 fuzzers: $(FUZZERS)
 
-bench: all ## start five nodes and run the standard workloads against them
-	@scripts/bench.sh $(OUT)
+bench: all ## measure five nodes of their own; ARGS='--rounds 3 --million' and others
+	@scripts/bench.sh $(OUT) $(ARGS)
+
+bench-peers: all ## the same load on Redis, Redis Cluster and etcd, where installed; ARGS as well
+	@scripts/bench-peers.sh $(OUT) $(ARGS)
 
 # One file a run: clang-tidy 14 carries state from file to file and then sees va_lists uninitialised.
 tidy: $(GEN_HDR) ## clang-tidy over all sources

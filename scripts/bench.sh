@@ -1,29 +1,160 @@
 #!/usr/bin/env bash
-# usage: scripts/bench.sh BIN_DIR [WORKLOAD...]
-# Five nodes of their own, loaded and measured with YCSB's core workloads (default: a b c), and taken down again.
-# KV_BENCH_SECONDS (10), KV_BENCH_RECORDS (10000) and KV_BENCH_CLIENTS (50) say how much.
+# Five nodes of their own, N=3, R=W=2, measured and taken down again. --help says how.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin=${1:?"usage: scripts/bench.sh BIN_DIR [WORKLOAD...]"}
-shift
-[ $# -gt 0 ] || set -- a b c
-records=${KV_BENCH_RECORDS:-10000}
+usage() {
+    cat <<'TEXT'
+usage: scripts/bench.sh BIN_DIR [OPTIONS]
 
-[ -x "$bin/kvbench" ] || { echo "bench.sh: $bin/kvbench is not built" >&2; exit 1; }
+Five nodes, three replicas, R=W=2, values of 100 bytes. Puts and gets of 1 client, 50 clients, and 50 clients with
+16 operations in flight each; gets with R=1; YCSB's workload a. Medians of the rounds, which take turns.
 
-dir=$(mktemp -d)
-base_port=8400
-trap 'scripts/cluster.sh clean --dir "$dir" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
+  --rounds N      (5)              --seconds S    of each measurement (5)
+  --records N     keys (10000)     --sync MODE    always, interval or none (always)
+  --only PATTERN  only measurements whose name matches this extended regular expression
+  --million       then load 1,000,000 keys: memory, and the start after SIGKILL
+  --json          print JSON, an object a line
+  --dir DIR       where the nodes keep their data (build/bench)
 
-scripts/cluster.sh up --dir "$dir" --base-port "$base_port" >/dev/null
-KV_NODES=$(seq -s, -f "127.0.0.1:%g" $((base_port + 1)) $((base_port + 5)))
-export KV_NODES
+"server us" is the CPU time of all nodes for one operation, "client us" that of kvbench. Two processes that share a
+core or do not make two different latencies of one client: look at their spread.
+TEXT
+}
 
-load=--load
-for workload; do
-    echo "== workload $workload"
-    "$bin/kvbench" --workload "$workload" --records "$records" --clients "${KV_BENCH_CLIENTS:-50}" \
-        --duration "${KV_BENCH_SECONDS:-10}" $load
-    load=
+ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 SYNC=always ONLY='' MILLION='' JSON='' DIR=build/bench BIN=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --rounds) ROUNDS=$2; shift ;;
+    --seconds) SECONDS_EACH=$2; shift ;;
+    --records) RECORDS=$2; shift ;;
+    --sync) SYNC=$2; shift ;;
+    --only) ONLY=$2; shift ;;
+    --million) MILLION=1 ;;
+    --json) JSON=1 ;;
+    --dir) DIR=$2; shift ;;
+    --help) usage; exit 0 ;;
+    -*) usage >&2; exit 2 ;;
+    *) BIN=$1 ;;
+    esac
+    shift
 done
+[ -n "$BIN" ] || { usage >&2; exit 2; }
+
+. scripts/bench-lib.sh
+[ -x "$BIN/kvbench" ] || die "$BIN/kvbench is not built"
+BIN=$(cd "$BIN" && pwd)
+[ ! -e "$DIR/cluster.conf" ] || die "$DIR holds a cluster already"
+mkdir -p "$DIR"
+DIR=$(cd "$DIR" && pwd)
+trap 'scripts/cluster.sh clean --dir "$DIR" >/dev/null 2>&1 || true; rm -rf "$RESULTS"' EXIT
+
+bench() { "$BIN/kvbench" --json --quiet --records "$RECORDS" "$@"; }
+
+# Name, and what it asks of kvbench.
+MEASUREMENTS=(
+    "put 1|--workload put --clients 1"
+    "put 50|--workload put --clients 50"
+    "put 50x16|--workload put --clients 50 --pipeline 16"
+    "get 1|--workload get --clients 1"
+    "get 50|--workload get --clients 50"
+    "get 50x16|--workload get --clients 50 --pipeline 16"
+    "get 1 R=1|--workload get --clients 1 -r 1"
+    "get 50 R=1|--workload get --clients 50 -r 1"
+    "get 50x16 R=1|--workload get --clients 50 --pipeline 16 -r 1"
+    "a 50|--workload a --clients 50 --distribution zipfian"
+)
+
+FACTS=()
+# fact NAME UNIT VALUE...: a figure that is measured once.
+fact() {
+    local name=$1 unit=$2
+    shift 2
+    FACTS+=("$name|$unit|$*")
+}
+
+stat_sum() {
+    local i
+    for i in 1 2 3 4 5; do
+        "$BIN/kvcli" --via "127.0.0.1:$((NODE_BASE + i))" stats --tsv
+    done | awk -F'\t' -v n="$1" '$1 == n { sum += $2 } END { print sum + 0 }'
+}
+
+# Gossip of a quiet cluster.
+measure_gossip() {
+    local before packets
+    sleep 2
+    before=$(stat_sum udp_bytes_out) packets=$(stat_sum udp_packets_out)
+    sleep 10
+    fact "gossip sent by a node" "bytes/s" $((($(stat_sum udp_bytes_out) - before) / 50))
+    fact "gossip sent by a node" "datagrams/s" $((($(stat_sum udp_packets_out) - packets) / 50))
+}
+
+measure_memory() { # WHEN
+    local mean max
+    # shellcheck disable=SC2086
+    read -r mean max < <(rss_kib $NODE_PIDS)
+    fact "resident memory of a node, $1" "KiB, mean and largest" "$mean" "$max"
+}
+
+# serving I: it answers for its own rows.
+serving() {
+    local status=0 at=127.0.0.1:$((NODE_BASE + $1))
+    "$BIN/kvcli" -n "$at" --via "$at" --timeout 500 get --local user1 >/dev/null 2>&1 || status=$?
+    [ "$status" -le 1 ]
+}
+
+# measure_start WHAT I...: SIGKILL, and the time from the start of the processes until all serve.
+measure_start() {
+    local what=$1 begin i
+    shift
+    scripts/cluster.sh kill "$@" --dir "$DIR" >/dev/null
+    begin=$(date +%s%N)
+    scripts/cluster.sh start "$@" --dir "$DIR" >/dev/null &
+    for i; do until serving "$i"; do sleep 0.01; done; done
+    fact "start after SIGKILL, $what" ms $((($(date +%s%N) - begin) / 1000000))
+    wait $!
+    nodes_pids "$DIR"
+}
+
+measure_million() {
+    "$BIN/kvbench" --load --records 1000000 --clients 50 --pipeline 16 --quiet >/dev/null
+    measure_memory "1,000,000 keys"
+    measure_start "1,000,000 keys, one node" 1
+    measure_start "1,000,000 keys, all nodes" 1 2 3 4 5
+}
+
+report() {
+    local m f name unit value
+    if [ -n "$JSON" ]; then
+        for m in "${MEASUREMENTS[@]}"; do [ ! -e "$RESULTS/${m%%|*}" ] || json_row "${m%%|*}"; done
+        for f in "${FACTS[@]}"; do
+            IFS='|' read -r name unit value <<<"$f"
+            printf '{"name":"%s","unit":"%s","values":[%s]}\n' "$name" "$unit" "${value// /,}"
+        done
+        printf '{"machine":"%s","sync":"%s","seconds":%s}\n' "$(machine_line)" "$SYNC" "$SECONDS_EACH"
+        return
+    fi
+    echo "$(machine_line); --sync $SYNC"
+    table_head
+    for m in "${MEASUREMENTS[@]}"; do [ ! -e "$RESULTS/${m%%|*}" ] || table_row "${m%%|*}"; done
+    for f in "${FACTS[@]}"; do
+        IFS='|' read -r name unit value <<<"$f"
+        printf '%-52s %s %s\n' "$name" "$value" "$unit"
+    done
+}
+
+nodes_up "$BIN" "$DIR" --sync "$SYNC"
+measure_memory "idle"
+measure_gossip
+bench --load --clients 50 --pipeline 4 >/dev/null
+for ((round = 1; round <= ROUNDS; round++)); do
+    [ ! -t 2 ] || echo "round $round of $ROUNDS" >&2
+    for m in "${MEASUREMENTS[@]}"; do
+        [[ -z $ONLY || ${m%%|*} =~ $ONLY ]] || continue
+        # shellcheck disable=SC2086
+        measure "${m%%|*}" "$NODE_PIDS" bench --distribution uniform --duration "$SECONDS_EACH" ${m#*|}
+    done
+done
+[ -z "$MILLION" ] || measure_million
+report
