@@ -85,7 +85,7 @@ static void any_batches_leave_the_newest_rows(void **state)
     store_close(s);
 }
 
-static double read_seconds(struct store *s, uint32_t key)
+static double read_seconds_once(struct store *s, uint32_t key)
 {
     enum { READS = 50 };
     char text[KEY_TEXT_BYTES];
@@ -99,6 +99,17 @@ static double read_seconds(struct store *s, uint32_t key)
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+}
+
+/* The best of a few: another process may have had the processor in the others. */
+static double read_seconds(struct store *s, uint32_t key)
+{
+    double best = read_seconds_once(s, key);
+    for (int i = 0; i < 4; i++) {
+        double again = read_seconds_once(s, key);
+        best = again < best ? again : best;
+    }
+    return best;
 }
 
 enum { WRITES = 20000, SLOWER_MAX = 50, COLD = 1000000 };
