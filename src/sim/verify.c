@@ -185,7 +185,9 @@ static void read_finally(struct run *r, const char *key, uint32_t homes)
     workload_ask(r->workload, &ask, &answer);
     while (!answer.done)
         sim_run(r->sim, 1000);
-    if (answer.status != KV_OK && answer.status != KV_E_NOT_FOUND)
+    /* Fewer homes than can prove an absence: strict does not say "not found" then. */
+    uint32_t all = any_ring(r)->homes, proof = all - all / 2;
+    if (answer.status != KV_OK && answer.status != KV_E_NOT_FOUND && homes >= proof)
         run_violated(r, "converged", "a get of %s of all its %u living homes ended as %s", key, homes,
                      kv_error_word(answer.status));
     buf_deinit(&answer.value);
