@@ -40,6 +40,7 @@
 #define REPLICAS_DEFAULT    3u
 #define PREFERENCE_MAX      16u /* members kept of a preference list: the homes, then fallbacks */
 #define WEIGHT_MAX          16u
+#define RING_QUEUE_MAX      32u /* changes of the ring asked for and not made yet */
 #define NAME_MAX_BYTES      31u /* of a node, zone or cluster, without the NUL */
 #define HOST_MAX_BYTES      63u
 

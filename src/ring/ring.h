@@ -6,6 +6,13 @@
  * Thorup, Zadimoghaddam 2018), in distinct zones while there are enough zones. The walk goes on past the
  * homes: those are the fallbacks.
  *
+ * While the ring changes (PENDING, SWITCH) there are two placements, before and after, and a partition has
+ * slots (DESIGN section 7): a member that is a home before and after keeps its slot; the other old and new
+ * homes are paired in list order. Each slot has a home that is read, the old one in PENDING and the new one
+ * in SWITCH: these are the `homes` of the table; and, when it moves, a twin that is written beside it and
+ * only with it acknowledges. Where the number of homes grows or shrinks with the number of members, a home
+ * without a slot is an extra: written, never counted.
+ *
  * Invariants: the table depends only on the value, never on the order in which members became known; a member
  * is at most once on a list; min(N, members) homes always exist. */
 #ifndef RING_RING_H
@@ -14,25 +21,44 @@
 #include "model/key.h"
 #include "model/ring_value.h"
 
+#define RING_NOBODY UINT16_MAX
+
 struct ring {
     struct ring_value value; /* owned copy */
     uint64_t hash;           /* ring_value_hash */
-    uint32_t homes;          /* homes per partition: min(N, members) */
+    uint32_t homes;          /* read homes, that is slots, per partition: min(N, members of that side) */
     uint32_t width;          /* members per list: min(PREFERENCE_MAX, members) */
-    uint16_t *table; /* partitions x width indexes into value.members: the homes, then the fallbacks */
-    uint32_t *owned; /* partitions that each member is a home of, by index */
+    uint16_t *table; /* partitions x width indexes into value.members: the homes, then the fallbacks, who are
+                      * homes neither before nor after. RING_NOBODY behind the last fallback */
+    uint32_t twin_width; /* 0 in STABLE; else the larger number of homes, before or after */
+    uint16_t *twins; /* partitions x twin_width: the twin of each slot, then an extra; RING_NOBODY: none */
+    uint32_t *owned; /* partitions that each member is a home of (STABLE), or will be (else), by index */
 };
 
 /* Copies the value and computes the table. KV_E_INVALID (ring_value_check), KV_E_NO_MEMORY. */
 int ring_create(const struct ring_value *value, struct ring **out);
 void ring_destroy(struct ring *r);
 
-/* Member ids of the preference list of a partition: `ring->homes` homes first. Returns how many were written.
- */
+/* Member ids of the preference list of a partition: `ring->homes` read homes first. Returns how many were
+ * written. */
 uint32_t ring_preference(const struct ring *r, uint32_t partition, uint32_t out[PREFERENCE_MAX]);
 
-/* Whether a member is a home of the partition. */
+/* Whether a member is a home of the partition, before or after the change or an extra: it has a right to its
+ * rows. */
 bool ring_is_home(const struct ring *r, uint32_t partition, uint32_t member);
+
+/* One slot of a partition. `from` 0: an extra that is new; `to` 0: an old home that has no successor. */
+struct ring_slot {
+    uint32_t from; /* member ids: the home before */
+    uint32_t to;   /* and after; equal: it does not move */
+};
+
+/* The slots of a partition, whatever the phase (STABLE: from == to). Returns how many. */
+uint32_t ring_slots(const struct ring *r, uint32_t partition, struct ring_slot out[REPLICAS_MAX]);
+
+/* Every home of the partition that has to have its rows: read homes, twins, extras; without those that are
+ * given up. Returns how many. */
+uint32_t ring_holders(const struct ring *r, uint32_t partition, uint32_t out[2 * REPLICAS_MAX]);
 
 static inline uint32_t ring_partition(const struct ring *r, uint64_t token)
 {
