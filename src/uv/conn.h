@@ -32,7 +32,7 @@
 #define CONN_QUEUE_EXTRA_BYTES  (16u << 20) /* what else may be queued for a client */
 #define CONN_WINDOW_BYTES       (UINT64_C(16) << 20)
 #define CONN_WINDOW_MIN         4u         /* requests that are always taken */
-#define CONN_ANSWER_FIRST_BYTES (1u << 20) /* what an answer may be before the first one is seen */
+#define CONN_ANSWER_FIRST_BYTES (4u << 20) /* what an answer may be before the first one is seen */
 #define CONN_PAUSE_BYTES        (1u << 20)
 #define OUTPUT_MAX_BYTES        (UINT64_C(192) << 20)
 #define HELD_MAX_BYTES          (UINT64_C(16) << 20) /* received but not looked at: then reads become short */

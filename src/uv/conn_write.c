@@ -125,13 +125,22 @@ bool conn_crowded(const struct conn *c)
            (c->unanswered > CONN_WINDOW_MIN && (uint64_t)c->unanswered * c->answer_bytes > CONN_WINDOW_BYTES);
 }
 
-/* The largest answer is forgotten by an eighth with each smaller one. */
+static bool is_refusal(const struct message *m)
+{
+    int32_t status = m->type == MSG_RESPONSE ? m->response.status : m->scan_page.status;
+    return status != KV_OK && status != KV_E_NOT_FOUND;
+}
+
+/* The largest answer is forgotten by a quarter with each smaller one. A refusal says nothing of what the next
+ * answer will be: if it did, who is refused large values would be let ask for more of them. */
 static void count_answer(struct conn *c, const struct message *m, size_t bytes)
 {
     if (m->type != MSG_RESPONSE && m->type != MSG_SCAN_PAGE)
         return;
     c->unanswered -= c->unanswered > 0;
-    uint32_t faded = c->answer_bytes - c->answer_bytes / 8;
+    if (is_refusal(m))
+        return;
+    uint32_t faded = c->answer_bytes - c->answer_bytes / 4;
     c->answer_bytes = bytes > faded ? (uint32_t)bytes : faded;
 }
 
