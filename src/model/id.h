@@ -13,6 +13,11 @@ enum id_owner {
     ID_HINTS,
     ID_SWIM,
     ID_PEERS, /* HELLO */
+    ID_PAXOS,
+    ID_CHANGE,
+    ID_TRANSFER,
+    ID_ENTROPY,
+    ID_PURGE,
 };
 
 #define ID_SERIAL_BITS 56

@@ -31,6 +31,14 @@ void message_release(struct message *m)
         blob_unref(m->ring.value);
         m->ring.value = NULL;
         break;
+    case MSG_PREPARE:
+    case MSG_PROMISE:
+    case MSG_ACCEPT:
+    case MSG_ACCEPTED:
+    case MSG_PREEMPTED:
+        blob_unref(m->paxos.value);
+        m->paxos.value = NULL;
+        break;
     case MSG_REQUEST: row_release(&m->request.row); break;
     case MSG_RESPONSE: row_release(&m->response.row); break;
     case MSG_WRITE: row_release(&m->write.row); break;
@@ -45,6 +53,11 @@ size_t message_weight(const struct message *m)
 {
     switch (m->type) {
     case MSG_RING: return blob_bytes(m->ring.value).len;
+    case MSG_PREPARE:
+    case MSG_PROMISE:
+    case MSG_ACCEPT:
+    case MSG_ACCEPTED:
+    case MSG_PREEMPTED: return blob_bytes(m->paxos.value).len;
     case MSG_REQUEST: return m->request.key.len + row_weight(&m->request.row);
     case MSG_RESPONSE: return row_weight(&m->response.row);
     case MSG_SCAN: return m->scan.after.key.len + m->scan.prefix.len;
@@ -92,6 +105,14 @@ const char *message_name(enum message_type type)
     case MSG_NACK: return "NACK";
     case MSG_SYNC: return "SYNC";
     case MSG_SYNC_REPLY: return "SYNC_REPLY";
+    case MSG_PREPARE: return "PREPARE";
+    case MSG_PROMISE: return "PROMISE";
+    case MSG_ACCEPT: return "ACCEPT";
+    case MSG_ACCEPTED: return "ACCEPTED";
+    case MSG_PREEMPTED: return "PREEMPTED";
+    case MSG_CHANGE: return "CHANGE";
+    case MSG_CHANGE_REPLY: return "CHANGE_REPLY";
+    case MSG_PROGRESS: return "PROGRESS";
     }
     return "?";
 }
@@ -108,6 +129,19 @@ const char *member_state_name(enum member_state state)
     case MEMBER_SUSPECT: return "suspect";
     case MEMBER_DEAD: return "dead";
     case MEMBER_LEFT: return "left";
+    }
+    return "?";
+}
+
+const char *ring_state_name(enum ring_state state)
+{
+    switch (state) {
+    case RING_STATE_NONE: return "none";
+    case RING_STATE_NORMAL: return "normal";
+    case RING_STATE_JOINING: return "joining";
+    case RING_STATE_LEAVING: return "leaving";
+    case RING_STATE_LEFT: return "left";
+    case RING_STATE_REMOVED: return "removed";
     }
     return "?";
 }

@@ -9,6 +9,7 @@
 
 #include "model/addr.h"
 #include "model/clock.h"
+#include "model/ring_value.h"
 #include "model/row.h"
 
 #define PROTOCOL_VERSION 1u
@@ -49,6 +50,16 @@ enum message_type {
     MSG_NACK = 53,
     MSG_SYNC = 54,
     MSG_SYNC_REPLY = 55,
+    /* Deciding on the next ring (Lamport 2001: phases 1a, 1b, 2a, 2b), between members. */
+    MSG_PREPARE = 70,
+    MSG_PROMISE = 71,
+    MSG_ACCEPT = 72,
+    MSG_ACCEPTED = 73,
+    MSG_PREEMPTED = 74, /* instead of PROMISE or ACCEPTED: a higher ballot was promised */
+    /* Changing the ring. */
+    MSG_CHANGE = 80,       /* an operator, or a node that wants to join, asks for a change */
+    MSG_CHANGE_REPLY = 81, /* it is decided that it will be made; or it will not be */
+    MSG_PROGRESS = 82,     /* between members: how far the sender has taken over what it gains */
 };
 
 /* Who is at the other end of a connection. */
@@ -61,7 +72,8 @@ struct msg_hello {
     uint32_t member_id;  /* 0: not (yet) a member */
     uint64_t store_id;
     uint64_t generation;
-    struct addr addr; /* where the sender listens; port 0 for a client */
+    struct addr addr;  /* where the sender listens; port 0 for a client */
+    uint64_t sequence; /* of its store, as far as it is durable (DESIGN section 7, restored backups) */
 };
 
 struct msg_welcome {
@@ -179,6 +191,16 @@ struct msg_scan_page {
 
 enum member_state { MEMBER_ALIVE = 0, MEMBER_SUSPECT = 1, MEMBER_DEAD = 2, MEMBER_LEFT = 3 };
 
+/* What a member is to a ring that changes. */
+enum ring_state {
+    RING_STATE_NONE = 0, /* no member: a newcomer, a founder before there is a ring */
+    RING_STATE_NORMAL = 1,
+    RING_STATE_JOINING = 2,
+    RING_STATE_LEAVING = 3,
+    RING_STATE_LEFT = 4,    /* by its own wish, and its place is taken */
+    RING_STATE_REMOVED = 5, /* given up: the others take its place */
+};
+
 struct status_member {
     uint32_t id;
     const char *name;
@@ -190,6 +212,12 @@ struct status_member {
     uint32_t incarnation;
     uint32_t partitions;
     uint32_t rtt_us; /* 0: unknown */
+    uint32_t weight;
+    uint8_t ring;             /* enum ring_state */
+    uint64_t epoch;           /* of the ring that it is known to have adopted; 0: not heard of */
+    uint32_t partitions_done; /* while the ring changes: what it has taken over, of what it gains */
+    uint32_t partitions_total;
+    uint64_t moved_bytes; /* and what that came to */
 };
 
 struct msg_status {
@@ -197,6 +225,10 @@ struct msg_status {
     uint32_t seen_by;
     const char *seen_by_name;
     uint64_t ring_hash;
+    uint64_t ring_epoch;
+    uint8_t phase; /* enum ring_phase */
+    uint32_t queue_count;
+    const char *const *queue; /* changes asked for, as text; the first is under way unless STABLE */
     uint32_t count;
     const struct status_member *members;
 };
@@ -303,6 +335,42 @@ struct msg_sync {
     const struct gossip *gossip;
 };
 
+/* Rounds grow, and the member's id makes no two alike. {0, 0} is below every ballot. */
+struct ballot {
+    uint64_t round;
+    uint32_t member;
+};
+
+/* PREPARE, PROMISE, ACCEPT, ACCEPTED, PREEMPTED: one step of the instance that decides on `epoch`. */
+struct msg_paxos {
+    uint64_t epoch;
+    struct ballot ballot; /* the proposer's, which an answer repeats */
+    struct ballot other;  /* PROMISE: of the accepted value, {0, 0}: none; PREEMPTED: what was promised */
+    struct blob *value;   /* PROMISE, ACCEPT: ring_value encoding; NULL: none */
+};
+
+struct msg_change {
+    struct ring_change change; /* by name: `member` 0 stands for the member that is called `name` */
+    uint32_t timeout_us;       /* what is left of the asker's deadline */
+    uint8_t plan;              /* change nothing, tell what would move */
+};
+
+struct msg_change_reply {
+    int32_t status;   /* KV_OK: it is in the ring's queue, or in force already */
+    const char *text; /* one sentence for a person */
+    uint64_t epoch;   /* of the ring that has it; of a plan: that it was made from */
+    /* A plan: replicas of partitions that would move, least possible, all; and the busiest member's share of
+     * the mean afterwards, in thousandths. */
+    uint32_t moved, least, total, max_over_mean_milli;
+};
+
+struct msg_progress {
+    uint64_t source_epoch; /* of the transfer that this is about (ring_value); 0: none */
+    uint8_t whole;         /* all that it gains is taken over and durable */
+    uint32_t partitions_done, partitions_total;
+    uint64_t bytes;
+};
+
 struct message {
     enum message_type type;
     uint64_t id;         /* request id; an answer carries its request's */
@@ -332,6 +400,10 @@ struct message {
         struct msg_range_page range_page;
         struct msg_probe probe;
         struct msg_sync sync;
+        struct msg_paxos paxos;
+        struct msg_change change;
+        struct msg_change_reply change_reply;
+        struct msg_progress progress;
     };
 };
 
@@ -348,5 +420,6 @@ const char *message_name(enum message_type type);
 uint64_t cluster_hash(const char *cluster, uint32_t partitions);
 
 const char *member_state_name(enum member_state state);
+const char *ring_state_name(enum ring_state state);
 
 #endif

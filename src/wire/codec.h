@@ -120,11 +120,12 @@ const struct codec *codec_of(uint32_t type);
 
 extern const struct codec codec_nothing; /* codec.c */
 extern const struct codec codec_hello, codec_welcome, codec_refused, codec_ring,
-    codec_found;                                                                      /* connection.c */
-extern const struct codec codec_request, codec_response;                              /* request.c */
-extern const struct codec codec_scan, codec_scan_page, codec_range, codec_range_page; /* scan.c */
-extern const struct codec codec_status, codec_stats, codec_fault, codec_fault_reply;  /* operator.c */
-extern const struct codec codec_write, codec_write_ack, codec_read, codec_read_reply; /* replica.c */
-extern const struct codec codec_probe, codec_sync;                                    /* membership.c */
+    codec_found;                                                                         /* connection.c */
+extern const struct codec codec_request, codec_response;                                 /* request.c */
+extern const struct codec codec_scan, codec_scan_page, codec_range, codec_range_page;    /* scan.c */
+extern const struct codec codec_status, codec_stats, codec_fault, codec_fault_reply;     /* operator.c */
+extern const struct codec codec_write, codec_write_ack, codec_read, codec_read_reply;    /* replica.c */
+extern const struct codec codec_probe, codec_sync;                                       /* membership.c */
+extern const struct codec codec_paxos, codec_change, codec_change_reply, codec_progress; /* change.c */
 
 #endif

@@ -15,6 +15,7 @@ static void hello_encode(struct encoder *e, const struct message *m)
     body.store_id = hello->store_id;
     body.generation = hello->generation;
     body.addr = &addr;
+    body.sequence = hello->sequence;
     wire_put_body(e, &body);
 }
 
@@ -32,6 +33,7 @@ static void hello_decode(struct decoder *d, const void *body, struct message *m)
         .store_id = b->store_id,
         .generation = b->generation,
         .addr = wire_take_addr(d, b->addr),
+        .sequence = b->sequence,
     };
 }
 

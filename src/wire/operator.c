@@ -1,6 +1,7 @@
 /* What operators ask of a node: STATUS, STATS, FAULT, FAULT_REPLY. */
 #include "wire/codec.h"
 
+#include "base/assert.h"
 #include "kv_error.h"
 
 static void status_member_encode(struct encoder *e, const struct status_member *member)
@@ -17,6 +18,12 @@ static void status_member_encode(struct encoder *e, const struct status_member *
     item.incarnation = member->incarnation;
     item.partitions = member->partitions;
     item.rtt_us = member->rtt_us;
+    item.weight = member->weight;
+    item.ring = member->ring;
+    item.epoch = member->epoch;
+    item.partitions_done = member->partitions_done;
+    item.partitions_total = member->partitions_total;
+    item.moved_bytes = member->moved_bytes;
     wire_put_item(e, &item);
 }
 
@@ -33,6 +40,12 @@ static struct status_member status_member_decode(struct decoder *d, const Gureum
         .incarnation = item->incarnation,
         .partitions = item->partitions,
         .rtt_us = item->rtt_us,
+        .weight = wire_take_u32(d, item->weight, WEIGHT_MAX),
+        .ring = wire_take_u8(d, item->ring, RING_STATE_REMOVED),
+        .epoch = item->epoch,
+        .partitions_done = item->partitions_done,
+        .partitions_total = item->partitions_total,
+        .moved_bytes = item->moved_bytes,
     };
 }
 
@@ -44,10 +57,26 @@ static void status_encode(struct encoder *e, const struct message *m)
     body.seen_by = status->seen_by;
     body.seen_by_name = wire_text(status->seen_by_name);
     body.ring_hash = status->ring_hash;
+    body.ring_epoch = status->ring_epoch;
+    body.phase = status->phase;
+    ProtobufCBinaryData queue[RING_QUEUE_MAX];
+    KV_ASSERT(status->queue_count <= RING_QUEUE_MAX);
+    for (uint32_t i = 0; i < status->queue_count; i++)
+        queue[i] = wire_text(status->queue[i]);
+    body.n_queue = status->queue_count;
+    body.queue = queue;
     wire_put_body(e, &body);
     if (wire_put_list(e, status->count, WIRE_STATUS_MEMBERS_MAX))
         for (uint32_t i = 0; i < status->count; i++)
             status_member_encode(e, &status->members[i]);
+}
+
+static const char *const *queue_decode(struct decoder *d, const Gureum__Status *b)
+{
+    const char **queue = wire_take_list(d, b->n_queue, RING_QUEUE_MAX, sizeof *queue);
+    for (size_t i = 0; queue && i < b->n_queue; i++)
+        queue[i] = wire_take_text(d, b->queue[i], WIRE_TEXT_MAX_BYTES);
+    return queue;
 }
 
 static void status_decode(struct decoder *d, const void *body, struct message *m)
@@ -56,11 +85,16 @@ static void status_decode(struct decoder *d, const void *body, struct message *m
     struct status_member *members = wire_take_list(d, b->n_members, WIRE_STATUS_MEMBERS_MAX, sizeof *members);
     for (size_t i = 0; members && i < b->n_members; i++)
         members[i] = status_member_decode(d, b->members[i]);
+    const char *const *queue = queue_decode(d, b);
     m->status = (struct msg_status){
         .cluster = wire_take_name(d, b->cluster, WIRE_NAME),
         .seen_by = b->seen_by,
         .seen_by_name = wire_take_name(d, b->seen_by_name, WIRE_NAME),
         .ring_hash = b->ring_hash,
+        .ring_epoch = b->ring_epoch,
+        .phase = wire_take_u8(d, b->phase, RING_SWITCH),
+        .queue_count = queue ? (uint32_t)b->n_queue : 0,
+        .queue = queue,
         .count = members ? (uint32_t)b->n_members : 0,
         .members = members,
     };

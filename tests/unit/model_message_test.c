@@ -66,6 +66,21 @@ static void a_ring_is_released_with_its_message(void **state)
     message_release(&m);
 }
 
+static void a_proposed_ring_is_released_with_its_message(void **state)
+{
+    (void)state;
+    const enum message_type types[] = {MSG_PREPARE, MSG_PROMISE, MSG_ACCEPT, MSG_ACCEPTED, MSG_PREEMPTED};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        struct blob *value = blob_copy(bytes_str("a ring value"));
+        struct message m = {.type = types[i], .paxos.value = blob_ref(value)};
+        assert_int_equal(message_weight(&m), strlen("a ring value"));
+        message_release(&m);
+        message_release(&m);
+        assert_int_equal(value->refs, 1);
+        blob_unref(value);
+    }
+}
+
 static void pages_release_their_rows(void **state)
 {
     (void)state;
@@ -105,12 +120,14 @@ static void requests_weigh_their_keys(void **state)
 static void types_have_names(void **state)
 {
     (void)state;
-    const int types[] = {MSG_NONE,       MSG_HELLO,       MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,
-                         MSG_RING,       MSG_FOUND,       MSG_REQUEST,    MSG_RESPONSE,  MSG_SCAN,
-                         MSG_SCAN_PAGE,  MSG_STATUS_GET,  MSG_STATUS,     MSG_STATS_GET, MSG_STATS,
-                         MSG_FAULT,      MSG_FAULT_REPLY, MSG_WRITE,      MSG_WRITE_ACK, MSG_READ,
-                         MSG_READ_REPLY, MSG_RANGE,       MSG_RANGE_PAGE, MSG_PING,      MSG_PING_REQ,
-                         MSG_ACK,        MSG_NACK,        MSG_SYNC,       MSG_SYNC_REPLY};
+    const int types[] = {MSG_NONE,         MSG_HELLO,       MSG_WELCOME,    MSG_REFUSED,    MSG_RING_GET,
+                         MSG_RING,         MSG_FOUND,       MSG_REQUEST,    MSG_RESPONSE,   MSG_SCAN,
+                         MSG_SCAN_PAGE,    MSG_STATUS_GET,  MSG_STATUS,     MSG_STATS_GET,  MSG_STATS,
+                         MSG_FAULT,        MSG_FAULT_REPLY, MSG_WRITE,      MSG_WRITE_ACK,  MSG_READ,
+                         MSG_READ_REPLY,   MSG_RANGE,       MSG_RANGE_PAGE, MSG_PING,       MSG_PING_REQ,
+                         MSG_ACK,          MSG_NACK,        MSG_SYNC,       MSG_SYNC_REPLY, MSG_PREPARE,
+                         MSG_PROMISE,      MSG_ACCEPT,      MSG_ACCEPTED,   MSG_PREEMPTED,  MSG_CHANGE,
+                         MSG_CHANGE_REPLY, MSG_PROGRESS};
     const size_t count = sizeof types / sizeof types[0];
     for (size_t i = 0; i < count; i++) {
         assert_string_not_equal(message_name((enum message_type)types[i]), "?");
@@ -132,6 +149,14 @@ static void states_have_names(void **state)
     assert_string_equal(member_state_name((enum member_state)9), "?");
 }
 
+static void ring_states_have_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"none", "normal", "joining", "leaving", "left", "removed", "?"};
+    for (int i = 0; i <= RING_STATE_REMOVED + 1; i++)
+        assert_string_equal(ring_state_name((enum ring_state)i), names[i]);
+}
+
 static void clusters_differ_by_name_and_partitions(void **state)
 {
     (void)state;
@@ -145,10 +170,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_released_with_its_message),
         cmocka_unit_test(a_ring_is_released_with_its_message),
+        cmocka_unit_test(a_proposed_ring_is_released_with_its_message),
         cmocka_unit_test(pages_release_their_rows),
         cmocka_unit_test(requests_weigh_their_keys),
         cmocka_unit_test(types_have_names),
         cmocka_unit_test(states_have_names),
+        cmocka_unit_test(ring_states_have_names),
         cmocka_unit_test(clusters_differ_by_name_and_partitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,11 +6,12 @@
 #include "unit/wire_text.h"
 
 const enum message_type all_types[] = {
-    MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED, MSG_RING_GET,    MSG_RING,       MSG_FOUND,
-    MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,    MSG_SCAN_PAGE,   MSG_STATUS_GET, MSG_STATUS,
-    MSG_STATS_GET, MSG_STATS,      MSG_FAULT,   MSG_FAULT_REPLY, MSG_WRITE,      MSG_WRITE_ACK,
-    MSG_READ,      MSG_READ_REPLY, MSG_RANGE,   MSG_RANGE_PAGE,  MSG_PING,       MSG_PING_REQ,
-    MSG_ACK,       MSG_NACK,       MSG_SYNC,    MSG_SYNC_REPLY,
+    MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,    MSG_RING,         MSG_FOUND,
+    MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,      MSG_SCAN_PAGE,   MSG_STATUS_GET,   MSG_STATUS,
+    MSG_STATS_GET, MSG_STATS,      MSG_FAULT,     MSG_FAULT_REPLY, MSG_WRITE,        MSG_WRITE_ACK,
+    MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,  MSG_PING,         MSG_PING_REQ,
+    MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,  MSG_PREPARE,      MSG_PROMISE,
+    MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,      MSG_CHANGE_REPLY, MSG_PROGRESS,
 };
 const size_t all_types_count = sizeof all_types / sizeof all_types[0];
 
@@ -231,8 +232,23 @@ static const struct status_member *random_members(struct maker *k, uint32_t *cou
             .incarnation = any_u32(k->p),
             .partitions = any_u32(k->p),
             .rtt_us = any_u32(k->p),
+            .weight = up_to(k->p, WEIGHT_MAX),
+            .ring = any_u8(k->p, RING_STATE_REMOVED),
+            .epoch = any_u64(k->p),
+            .partitions_done = any_u32(k->p),
+            .partitions_total = any_u32(k->p),
+            .moved_bytes = any_u64(k->p),
         };
     return members;
+}
+
+static const char *const *random_queue(struct maker *k, uint32_t *count)
+{
+    *count = list_count(k, RING_QUEUE_MAX);
+    const char **queue = arena_alloc(k->arena, *count * sizeof *queue);
+    for (uint32_t i = 0; i < *count; i++)
+        queue[i] = any_text(k->p, k->arena, 0, 255, TEXT_CHARS);
+    return queue;
 }
 
 static const struct stat_value *random_stats(struct maker *k, uint32_t *count)
@@ -273,6 +289,7 @@ static void random_connection(struct maker *k, struct message *m)
             .store_id = any_u64(p),
             .generation = any_u64(p),
             .addr = any_addr(p),
+            .sequence = any_u64(p),
         };
         break;
     }
@@ -367,7 +384,10 @@ static void random_operator(struct maker *k, struct message *m)
             .seen_by = any_u32(k->p),
             .seen_by_name = any_name(k->p, k->arena),
             .ring_hash = any_u64(k->p),
+            .ring_epoch = any_u64(k->p),
+            .phase = any_u8(k->p, RING_SWITCH),
         };
+        m->status.queue = random_queue(k, &m->status.queue_count);
         m->status.members = random_members(k, &m->status.count);
         break;
     case MSG_STATS: m->stats.stats = random_stats(k, &m->stats.count); break;
@@ -419,6 +439,58 @@ static void random_membership(struct maker *k, struct message *m)
     m->probe.gossip = random_gossip(k, &m->probe.count);
 }
 
+static struct ballot any_ballot(struct prng *p)
+{
+    return (struct ballot){any_u64(p), any_u32(p)};
+}
+
+static void random_paxos(struct maker *k, struct message *m)
+{
+    m->paxos = (struct msg_paxos){
+        .epoch = any_u64(k->p),
+        .ballot = any_ballot(k->p),
+        .other = any_ballot(k->p),
+        .value =
+            any_blob(k->p, m->type == MSG_PROMISE || m->type == MSG_ACCEPT ? up_to(k->p, k->value_max) : 0),
+    };
+}
+
+static struct ring_change any_change(struct maker *k)
+{
+    struct prng *p = k->p;
+    struct ring_change c = {
+        .kind = any_u8(p, RING_ZONE),
+        .member = any_u32(p),
+        .store_id = any_u64(p),
+        .weight = up_to(p, WEIGHT_MAX),
+        .addr = any_addr(p),
+    };
+    strcpy(c.name, any_text(p, k->arena, 0, NAME_MAX_BYTES, NAME_CHARS));
+    strcpy(c.zone, any_text(p, k->arena, 0, NAME_MAX_BYTES, NAME_CHARS));
+    return c;
+}
+
+static void random_change(struct maker *k, struct message *m)
+{
+    struct prng *p = k->p;
+    switch (m->type) {
+    case MSG_CHANGE: m->change = (struct msg_change){any_change(k), any_u32(p), any_u8(p, 1)}; break;
+    case MSG_CHANGE_REPLY:
+        m->change_reply = (struct msg_change_reply){
+            .status = any_status(p),
+            .text = any_text(p, k->arena, 0, 255, TEXT_CHARS),
+            .epoch = any_u64(p),
+            .moved = any_u32(p),
+            .least = any_u32(p),
+            .total = any_u32(p),
+            .max_over_mean_milli = any_u32(p),
+        };
+        break;
+    default:
+        m->progress = (struct msg_progress){any_u64(p), any_u8(p, 1), any_u32(p), any_u32(p), any_u64(p)};
+    }
+}
+
 struct message random_message(struct prng *p, struct arena *arena, enum message_type type,
                               enum message_size size)
 {
@@ -443,8 +515,12 @@ struct message random_message(struct prng *p, struct arena *arena, enum message_
         random_operator(&k, &m);
     else if (type <= MSG_READ_REPLY)
         random_replica(&k, &m);
-    else
+    else if (type <= MSG_SYNC_REPLY)
         random_membership(&k, &m);
+    else if (type <= MSG_PREEMPTED)
+        random_paxos(&k, &m);
+    else
+        random_change(&k, &m);
     return m;
 }
 

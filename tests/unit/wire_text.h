@@ -103,6 +103,7 @@ static void say_connection(struct buf *out, const struct message *m)
         say_u64(out, "store_id", m->hello.store_id);
         say_u64(out, "generation", m->hello.generation);
         say_addr(out, &m->hello.addr);
+        say_u64(out, "sequence", m->hello.sequence);
         break;
     case MSG_WELCOME:
         say_text(out, "cluster", m->welcome.cluster);
@@ -204,6 +205,11 @@ static void say_members(struct buf *out, const struct msg_status *status)
     say_u64(out, "seen_by", status->seen_by);
     say_text(out, "seen_by_name", status->seen_by_name);
     say_u64(out, "ring_hash", status->ring_hash);
+    say_u64(out, "ring_epoch", status->ring_epoch);
+    say_u64(out, "phase", status->phase);
+    say_u64(out, "queue", status->queue_count);
+    for (uint32_t i = 0; i < status->queue_count; i++)
+        say_text(out, "\n  change", status->queue[i]);
     say_u64(out, "members", status->count);
     for (uint32_t i = 0; i < status->count; i++) {
         const struct status_member *s = &status->members[i];
@@ -217,6 +223,12 @@ static void say_members(struct buf *out, const struct msg_status *status)
         say_u64(out, "incarnation", s->incarnation);
         say_u64(out, "partitions", s->partitions);
         say_u64(out, "rtt_us", s->rtt_us);
+        say_u64(out, "weight", s->weight);
+        say_u64(out, "ring", s->ring);
+        say_u64(out, "epoch", s->epoch);
+        say_u64(out, "done", s->partitions_done);
+        say_u64(out, "total", s->partitions_total);
+        say_u64(out, "moved_bytes", s->moved_bytes);
     }
 }
 
@@ -295,6 +307,64 @@ static void say_membership(struct buf *out, const struct message *m)
     }
 }
 
+static void say_ballot(struct buf *out, struct ballot b)
+{
+    say_u64(out, "round", b.round);
+    say_u64(out, "by", b.member);
+}
+
+static void say_paxos(struct buf *out, const struct message *m)
+{
+    switch (m->type) {
+    case MSG_PREPARE:
+    case MSG_PROMISE:
+    case MSG_ACCEPT:
+    case MSG_ACCEPTED:
+    case MSG_PREEMPTED:
+        say_u64(out, "epoch", m->paxos.epoch);
+        say_ballot(out, m->paxos.ballot);
+        say_ballot(out, m->paxos.other);
+        say_bytes(out, "value", blob_bytes(m->paxos.value));
+        break;
+    default: break;
+    }
+}
+
+static void say_change(struct buf *out, const struct message *m)
+{
+    const struct ring_change *c = &m->change.change;
+    switch (m->type) {
+    case MSG_CHANGE:
+        say_u64(out, "kind", c->kind);
+        say_u64(out, "member", c->member);
+        say_u64(out, "store_id", c->store_id);
+        say_u64(out, "weight", c->weight);
+        say_text(out, "name", c->name);
+        say_text(out, "zone", c->zone);
+        say_addr(out, &c->addr);
+        say_u64(out, "timeout_us", m->change.timeout_us);
+        say_u64(out, "plan", m->change.plan);
+        break;
+    case MSG_CHANGE_REPLY:
+        say_status(out, m->change_reply.status);
+        say_text(out, "text", m->change_reply.text);
+        say_u64(out, "epoch", m->change_reply.epoch);
+        say_u64(out, "moved", m->change_reply.moved);
+        say_u64(out, "least", m->change_reply.least);
+        say_u64(out, "total", m->change_reply.total);
+        say_u64(out, "max_over_mean_milli", m->change_reply.max_over_mean_milli);
+        break;
+    case MSG_PROGRESS:
+        say_u64(out, "source_epoch", m->progress.source_epoch);
+        say_u64(out, "whole", m->progress.whole);
+        say_u64(out, "done", m->progress.partitions_done);
+        say_u64(out, "total", m->progress.partitions_total);
+        say_u64(out, "bytes", m->progress.bytes);
+        break;
+    default: break;
+    }
+}
+
 static void say_message(struct buf *out, const struct message *m)
 {
     say_text(out, "type", message_name(m->type));
@@ -309,6 +379,8 @@ static void say_message(struct buf *out, const struct message *m)
     say_operator(out, m);
     say_replica(out, m);
     say_membership(out, m);
+    say_paxos(out, m);
+    say_change(out, m);
 }
 
 #endif
