@@ -18,6 +18,8 @@ enum id_owner {
     ID_TRANSFER,
     ID_ENTROPY,
     ID_PURGE,
+    ID_PULL, /* pages read for a new home */
+    ID_DROP, /* rows that are no longer held */
 };
 
 #define ID_SERIAL_BITS 56
