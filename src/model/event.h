@@ -14,9 +14,11 @@ enum event_type {
     EV_PEER_CONNECTED, /* the connection that EF_PEER asked for is there; say HELLO */
     EV_PEER_LOST,      /* ... is gone, or could not be made. The shell dials again by itself, with back-off */
     EV_CONN_CLOSED,    /* an accepted connection is gone */
-    EV_STORE_WRITTEN,  /* EF_STORE_WRITE, _META, _HINT_DONE: durable as asked, or failed */
+    EV_STORE_WRITTEN,  /* EF_STORE_WRITE, _META, _HINT_DONE, _DELETE: durable as asked, or failed */
     EV_STORE_READ,     /* EF_STORE_READ */
-    EV_STORE_PAGE,     /* EF_STORE_RANGE, EF_STORE_HINTS */
+    EV_STORE_PAGE,     /* EF_STORE_RANGE, EF_STORE_HINTS, EF_STORE_ROWS */
+    EV_STORE_HAS,      /* EF_STORE_HAS */
+    EV_STORE_TREE,     /* EF_STORE_TREE */
     EV_STOP,           /* SIGTERM: take no more requests, finish those in flight, then EF_EXIT */
 };
 
@@ -36,9 +38,15 @@ static inline struct endpoint to_conn(uint64_t conn)
     return (struct endpoint){conn, 0};
 }
 
-/* One row of EV_STORE_PAGE. For EF_STORE_RANGE rows are header only unless payloads were asked for. For
- * EF_STORE_HINTS `row` is the data row as it is now (absent: purged meanwhile) and `hint` the stamp that the
- * note was made for. */
+/* What a store has of a key (EV_STORE_HAS). */
+enum store_has {
+    HAS_ROW = 1 << 0,  /* dead or alive */
+    HAS_NOTE = 1 << 1, /* a hint, for whomever */
+};
+
+/* One row of EV_STORE_PAGE. For EF_STORE_RANGE rows are header only, for EF_STORE_ROWS whole unless headers
+ * were asked for. For EF_STORE_HINTS `row` is the data row as it is now (absent: purged meanwhile) and `hint`
+ * the stamp that the note was made for. */
 struct page_entry {
     struct bytes key;
     struct row row;
@@ -63,6 +71,7 @@ struct event {
             uint64_t op;
             int status;        /* KV_OK, KV_E_FULL; anything else ended the process before this event */
             uint64_t sequence; /* the store's, after this write */
+            uint32_t deleted;  /* EF_STORE_DELETE: how many rows went */
         } written;
         struct {
             uint64_t op;
@@ -77,6 +86,18 @@ struct event {
             uint32_t count;
             const struct page_entry *entries;
         } page;
+        struct {
+            uint64_t op;
+            int status; /* KV_OK; KV_E_CORRUPT, KV_E_IO: nothing is known */
+            uint32_t count;
+            const uint8_t *has; /* of each key, in order: enum store_has */
+        } has;
+        struct {
+            uint64_t op;
+            int status; /* KV_OK; KV_E_AGAIN: a part is done, ask again; KV_E_CORRUPT, KV_E_IO, _NO_MEMORY */
+            uint32_t partition;
+            const uint64_t *hashes; /* TREE_LEAVES of them; KV_OK only */
+        } tree;
     };
 };
 

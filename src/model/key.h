@@ -23,6 +23,18 @@ static inline uint64_t partition_first_token(uint32_t partition, uint32_t partit
     return (uint64_t)(((unsigned __int128)partition << 64) / partitions);
 }
 
+/* A partition's tokens are cut into TREE_LEAVES equal runs again: the leaves of its hash tree. */
+static inline uint32_t token_leaf(uint64_t token, uint32_t partitions)
+{
+    return token_partition(token, partitions * TREE_LEAVES) % TREE_LEAVES;
+}
+
+/* First token of a leaf; of leaf TREE_LEAVES, where the partition ends: 0 for the last one. */
+static inline uint64_t leaf_first_token(uint32_t partition, uint32_t leaf, uint32_t partitions)
+{
+    return partition_first_token(partition * TREE_LEAVES + leaf, partitions * TREE_LEAVES);
+}
+
 static inline bool key_ok(struct bytes key)
 {
     return key.len >= 1 && key.len <= KEY_MAX_BYTES;

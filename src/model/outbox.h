@@ -22,6 +22,10 @@ enum effect_type {
     EF_STORE_RANGE, /* a page of the store's own rows in token order; EV_STORE_PAGE */
     EF_STORE_HINTS, /* a page of the notes for one member with their rows; EV_STORE_PAGE */
     EF_STORE_HINT_DONE, /* forget a note if it is not newer than `stamp`; EV_STORE_WRITTEN */
+    EF_STORE_ROWS,      /* a page of rows of a run of tokens; EV_STORE_PAGE */
+    EF_STORE_DELETE,    /* delete rows that are still what they were; EV_STORE_WRITTEN */
+    EF_STORE_HAS,       /* which keys have a row or a note here; EV_STORE_HAS */
+    EF_STORE_TREE,      /* the leaf hashes of a partition; EV_STORE_TREE */
     EF_LOG,
     EF_EXIT, /* leave: status 0 after EV_STOP, otherwise with a reason (duplicate id, wiped store, ...) */
 };
@@ -78,6 +82,32 @@ struct effect {
              * Set when this node is no home of the key. */
             bool drop_row;
         } hint_done;
+        struct {
+            struct cursor after;  /* {first token, no key}: from the first row of a run on */
+            uint64_t until_token; /* the run ends before it; 0: at the end of all tokens */
+            uint32_t limit;       /* rows at most; 0: SCAN_PAGE_MAX */
+            uint32_t limit_bytes; /* of keys and payloads: the row that reaches it is the page's last;
+                                   * 0: ROWS_PAGE_MAX_BYTES */
+            bool headers;         /* no payloads wanted */
+        } rows;
+        struct {
+            uint32_t count; /* 1..STORE_KEYS_MAX, each key once */
+            /* A row goes only if it still has exactly this stamp. One batch: all of them at once. Not synced
+             * whatever `--sync` says: a power cut may bring rows back. */
+            const struct row_version *entries;
+            bool unless_noted; /* and only if no hint of any member names the key */
+        } remove;
+        struct {
+            uint32_t count; /* 1..STORE_KEYS_MAX */
+            const struct bytes *keys;
+        } has; /* sees all writes that were asked for before it */
+        struct {
+            uint32_t partition;
+            uint32_t partitions; /* Q; the store keeps one tree, for one Q */
+            /* Do not trust what is remembered of leaves that no write has touched: read all rows. When the
+             * answer is KV_E_AGAIN, ask again without it. */
+            bool rehash;
+        } tree;
         struct {
             enum log_level level;
             const char *text;

@@ -15,6 +15,7 @@
 
 #include "base/mutant.h"
 #include "base/blob.h"
+#include "base/hash.h"
 
 #define ROW_HEADER_BYTES 32u
 
@@ -55,6 +56,19 @@ struct row {
     uint64_t expires_hlc; /* dead from this hybrid time on; 0: never */
     struct blob *payload; /* one reference owned by whoever owns the row; NULL: empty */
 };
+
+/* A row by name: the key, and which of its versions. */
+struct row_version {
+    struct bytes key;
+    struct stamp stamp;
+};
+
+/* What stands for a row where two stores are compared: the same write of the same key has the same digest
+ * everywhere. A leaf's hash is the sum of the digests of its rows, dead ones included; 0: it has none. */
+static inline uint64_t row_digest(struct bytes key, struct stamp stamp)
+{
+    return hash64_seeded(key, hash64_mix(stamp.hlc + hash64_mix(stamp.origin)));
+}
 
 /* No row: what a read of a key that was never written answers. Loses against every row. */
 static inline struct row row_absent(void)

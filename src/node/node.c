@@ -423,6 +423,8 @@ static void dispatch(struct node *n, const struct event *in)
         else
             replica_page(n, in);
         break;
+    case EV_STORE_HAS:
+    case EV_STORE_TREE: KV_ASSERT(false); break; /* nobody asks */
     case EV_STOP: stop(n); break;
     }
 }

@@ -307,7 +307,11 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
     case EF_STORE_META:
     case EF_STORE_RANGE:
     case EF_STORE_HINTS:
-    case EF_STORE_HINT_DONE: submit(s, p, e); break;
+    case EF_STORE_HINT_DONE:
+    case EF_STORE_ROWS:
+    case EF_STORE_DELETE:
+    case EF_STORE_HAS:
+    case EF_STORE_TREE: submit(s, p, e); break;
     case EF_LOG: log_line_of(s, p, e->log.text); break;
     case EF_EXIT:
         p->exiting = true;

@@ -113,6 +113,10 @@ static void run_one(struct shell *s, struct effect *e)
     case EF_STORE_RANGE:
     case EF_STORE_HINTS:
     case EF_STORE_HINT_DONE:
+    case EF_STORE_ROWS:
+    case EF_STORE_DELETE:
+    case EF_STORE_HAS:
+    case EF_STORE_TREE:
         if (storage_submit(s->storage, e) != KV_OK) {
             /* The core cannot go on without its completion, and there is no memory to make one. */
             shell_log(s, LOG_ERROR, "event=no_memory what=storage_job");
