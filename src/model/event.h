@@ -39,9 +39,9 @@ static inline struct endpoint to_conn(uint64_t conn)
 }
 
 /* What a store has of a key (EV_STORE_HAS). */
-enum store_has {
-    HAS_ROW = 1 << 0,  /* dead or alive */
-    HAS_NOTE = 1 << 1, /* a hint, for whomever */
+struct store_has {
+    struct stamp row; /* of its row, dead or alive; {0, 0}: there is none */
+    bool noted;       /* there is a hint for it, for whomever */
 };
 
 /* One row of EV_STORE_PAGE. For EF_STORE_RANGE rows are header only, for EF_STORE_ROWS whole unless headers
@@ -90,7 +90,7 @@ struct event {
             uint64_t op;
             int status; /* KV_OK; KV_E_CORRUPT, KV_E_IO: nothing is known */
             uint32_t count;
-            const uint8_t *has; /* of each key, in order: enum store_has */
+            const struct store_has *keys; /* of each key, in order */
         } has;
         struct {
             uint64_t op;
