@@ -250,7 +250,7 @@ $(FUZZERS): $(FUZZ_DIR)/%: $(OBJ)/tests/fuzz/%.o
 C_FILES = $(sort $(shell find src include tests -name '*.[ch]'))
 CLANG_FORMAT := $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: all libs tests test unit cluster-test sim soak mutants fuzz fuzzers bench bench-peers tidy fmt fmt-check deps install dist tsan-test clean help FORCE
+.PHONY: all libs tests test test-long unit cluster-test sim soak mutants fuzz fuzzers bench bench-peers tidy fmt fmt-check deps install dist tsan-test clean help FORCE
 
 all: libs $(PROGRAMS) ## build the programs and libkv.a into build/MODE/ (MODE=release, debug, asan or tsan)
 
@@ -261,6 +261,11 @@ tests: $(TESTS) $(TOOLS)
 test: ## install what is missing, build release and asan, run every check and test
 	@scripts/deps.sh --test
 	@scripts/run-tests.sh --build $(BUILD) all
+
+test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, fuzzers for ten minutes each, long simulations
+	@KV_LONG=1 KV_HOSTILE=100000 scripts/run-tests.sh --build $(BUILD) --match hostile cluster
+	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) sim
+	@FUZZ_SECONDS=600 scripts/run-tests.sh --build $(BUILD) fuzz
 
 unit: $(foreach t,$(TESTS),$(if $(T),$(if $(findstring $(T),$(notdir $(t))),$(t)),$(t))) ## build and run the unit tests in MODE; T=WORD picks some
 	@scripts/run-tests.sh --build $(BUILD) --mode $(MODE) --match '$(T)' unit
@@ -284,14 +289,8 @@ tsan-test: ## unit tests of uv/ and store/, and a small cluster under load, with
 	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match store_ unit
 	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match tsan cluster
 
-fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60)
-	@$(MAKE) MODE=fuzz CC=clang fuzzers
-	@set -e; for f in $(notdir $(FUZZERS)); do \
-	    mkdir -p $(BUILD)/fuzz/corpus/$$f; seeds=tests/fuzz/corpus/$$f; [ -d $$seeds ] || seeds=; \
-	    echo "== $$f"; \
-	    $(BUILD)/fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -print_final_stats=1 \
-	        -artifact_prefix=$(BUILD)/fuzz/$$f- $(BUILD)/fuzz/corpus/$$f $$seeds; \
-	done
+fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60), two at a time
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/run-tests.sh --build $(BUILD) --match '$(T)' fuzz
 
 fuzzers: $(FUZZERS)
 

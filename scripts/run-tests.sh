@@ -9,11 +9,12 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'TEXT'
-usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|checks|unit|sim|cluster
+usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|checks|unit|fuzz|sim|cluster
 
   all       build release and asan, then everything
   checks    include directions, shellcheck, formatting
   unit      MODE/tests/unit/*_test
+  fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), two at a time
   sim       executable tests/sim/*.sh
   cluster   executable tests/cluster/*_test.sh; under `all` those with a line `# modes: release asan` run twice
 
@@ -32,12 +33,13 @@ while [ $# -gt 0 ]; do
     --mode) MODE=$2; shift 2 ;;
     --match) MATCH=$2; shift 2 ;;
     --help) usage; exit 0 ;;
-    all | checks | unit | sim | cluster) WHAT=$1; shift ;;
+    all | checks | unit | fuzz | sim | cluster) WHAT=$1; shift ;;
     *) usage >&2; echo "run-tests.sh: what is '$1'?" >&2; exit 2 ;;
     esac
 done
 [ -n "$WHAT" ] || { usage >&2; exit 2; }
 
+FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 UNIT_JOBS=2
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
@@ -85,6 +87,15 @@ count_cases() {
     echo "$passed $failed $skipped $planned"
 }
 
+# failure_of LOG: the failed cases with what they say, or else the end of the log.
+failure_of() {
+    if grep -q '^not ok [0-9]' "$1"; then
+        awk '/^(not )?ok [0-9]/ { shown = /^not/ } shown' "$1" | head -n "$SHOWN_LINES"
+    else
+        tail -n "$SHOWN_LINES" "$1"
+    fi
+}
+
 # run_one NAME TIMEOUT_S COMMAND...: runs it, prints its line, leaves its counts in $RESULTS.
 run_one() {
     local name=$1 limit=$2 log status=0 start end passed failed skipped planned verdict=ok why='' cases
@@ -111,7 +122,7 @@ run_one() {
     line=$(printf '%-4s %-8s %-40s %5d cases %4d.%02d s  %s' "$verdict" "$MODE" "$name" \
         $((passed + failed + skipped)) $((seconds / 100)) $((seconds % 100)) "$why")
     [ "$skipped" = 0 ] || line+=$'\n'$(grep -E '# SKIP|^\[  SKIPPED \] [^0-9]' "$log" | sed 's/^/     /' || true)
-    [ "$failed" = 0 ] || line+=$'\n'$(tail -n "$SHOWN_LINES" "$log" | sed 's/^/     | /')
+    [ "$failed" = 0 ] || line+=$'\n'$(failure_of "$log" | sed 's/^/     | /')
     printf '%s\n' "$line"
 }
 
@@ -181,6 +192,38 @@ run_unit() {
     wait
 }
 
+# One harness: what it does not survive is in its log and in BUILD/fuzz/.
+fuzz_one() {
+    local name=$1 seeds=tests/fuzz/corpus/$1
+    mkdir -p "$BUILD/fuzz/corpus/$name"
+    run_one "fuzz/$name" $((FUZZ_SECONDS + 60)) "$BUILD/fuzz/tests/fuzz/$name" -max_total_time="$FUZZ_SECONDS" \
+        -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$BUILD/fuzz/$name-" \
+        "$BUILD/fuzz/corpus/$name" "$seeds"
+}
+
+run_fuzz() {
+    MODE=fuzz
+    echo "== fuzzers, $FUZZ_SECONDS s each"
+    if ! echo 'int LLVMFuzzerTestOneInput(void){return 0;}' | clang -fsanitize=fuzzer -x c - -o "$RESULTS/probe" 2>/dev/null; then
+        skip_one fuzz "needs clang with libFuzzer (Debian: clang, libclang-rt-14-dev)"
+        return
+    fi
+    rm -f "$RESULTS/probe"
+    if ! env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j"$(nproc)" MODE=fuzz CC=clang BUILD="$BUILD" fuzzers; then
+        echo "FAIL build fuzz"
+        echo "0 1 0" >"$RESULTS/build-fuzz"
+        return
+    fi
+    local source name
+    for source in tests/fuzz/*_fuzz.c; do
+        name=$(basename "$source" .c)
+        wanted "$name" || continue
+        while [ "$(jobs -rp | wc -l)" -ge "$UNIT_JOBS" ]; do wait -n || true; done
+        fuzz_one "$name" &
+    done
+    wait
+}
+
 # run_scripts MODE TIMEOUT_S FILE...: one after the other, for they measure time and share ports.
 run_scripts() {
     local limit=$2 script name
@@ -215,6 +258,7 @@ begin=$SECONDS
 case $WHAT in
 checks) run_checks ;;
 unit) run_unit "$MODE" ;;
+fuzz) run_fuzz ;;
 sim) run_sim "$MODE" ;;
 cluster) run_cluster "$MODE" ;;
 all)
@@ -224,6 +268,7 @@ all)
     done
     run_checks
     for mode in "${built[@]}"; do run_unit "$mode"; done
+    run_fuzz
     [[ " ${built[*]} " != *" release "* ]] || run_sim release
     for mode in "${built[@]}"; do run_cluster "$mode"; done
     ;;
