@@ -39,6 +39,10 @@ void message_release(struct message *m)
         blob_unref(m->paxos.value);
         m->paxos.value = NULL;
         break;
+    case MSG_ROWS:
+        blob_unref(m->rows.pack);
+        m->rows.pack = NULL;
+        break;
     case MSG_REQUEST: row_release(&m->request.row); break;
     case MSG_RESPONSE: row_release(&m->response.row); break;
     case MSG_WRITE: row_release(&m->write.row); break;
@@ -58,6 +62,8 @@ size_t message_weight(const struct message *m)
     case MSG_ACCEPT:
     case MSG_ACCEPTED:
     case MSG_PREEMPTED: return blob_bytes(m->paxos.value).len;
+    case MSG_PULL: return m->pull.after.key.len;
+    case MSG_ROWS: return m->rows.next.key.len + blob_bytes(m->rows.pack).len;
     case MSG_REQUEST: return m->request.key.len + row_weight(&m->request.row);
     case MSG_RESPONSE: return row_weight(&m->response.row);
     case MSG_SCAN: return m->scan.after.key.len + m->scan.prefix.len;
@@ -113,6 +119,8 @@ const char *message_name(enum message_type type)
     case MSG_CHANGE: return "CHANGE";
     case MSG_CHANGE_REPLY: return "CHANGE_REPLY";
     case MSG_PROGRESS: return "PROGRESS";
+    case MSG_PULL: return "PULL";
+    case MSG_ROWS: return "ROWS";
     }
     return "?";
 }

@@ -60,6 +60,9 @@ enum message_type {
     MSG_CHANGE = 80,       /* an operator, or a node that wants to join, asks for a change */
     MSG_CHANGE_REPLY = 81, /* it is decided that it will be made; or it will not be */
     MSG_PROGRESS = 82,     /* between members: how far the sender has taken over what it gains */
+    /* Moving partitions, from an old home to a new one. */
+    MSG_PULL = 90, /* one page of a partition's rows, please */
+    MSG_ROWS = 91,
 };
 
 /* Who is at the other end of a connection. */
@@ -371,6 +374,22 @@ struct msg_progress {
     uint64_t bytes;
 };
 
+/* What the asker does not have yet of a partition: its rows behind `after`. */
+struct msg_pull {
+    uint32_t partition;
+    struct cursor after;
+    uint32_t limit_bytes; /* of the page, but for a single row that is larger */
+};
+
+/* The rows of a page, in token order, packed (model/pack.h). `began_hlc`: when they were read. */
+struct msg_rows {
+    int32_t status;
+    uint8_t done;       /* the partition has nothing behind `next` */
+    struct cursor next; /* everything up to here has been looked at */
+    uint64_t began_hlc;
+    struct blob *pack; /* NULL: none */
+};
+
 struct message {
     enum message_type type;
     uint64_t id;         /* request id; an answer carries its request's */
@@ -404,6 +423,8 @@ struct message {
         struct msg_change change;
         struct msg_change_reply change_reply;
         struct msg_progress progress;
+        struct msg_pull pull;
+        struct msg_rows rows;
     };
 };
 

@@ -72,8 +72,7 @@ int row_decode_header(struct bytes in, struct row *out)
     return KV_OK;
 }
 
-/* The header of a whole encoded row, whose payload has been found to fit it. */
-static int decode_whole(struct bytes in, struct row *out)
+int row_peek(struct bytes in, struct row *out)
 {
     int status = row_decode_header(in, out);
     if (status != KV_OK)
@@ -86,7 +85,7 @@ static int decode_whole(struct bytes in, struct row *out)
 
 int row_decode(struct bytes in, struct row *out)
 {
-    int status = decode_whole(in, out);
+    int status = row_peek(in, out);
     if (status != KV_OK || in.len == ROW_HEADER_BYTES)
         return status;
     out->payload = blob_copy(bytes_of(in.data + ROW_HEADER_BYTES, in.len - ROW_HEADER_BYTES));
@@ -100,8 +99,8 @@ int row_decode(struct bytes in, struct row *out)
 int row_merge_encoded(struct bytes a, struct bytes b)
 {
     struct row row_a, row_b;
-    (void)decode_whole(a, &row_a);
-    (void)decode_whole(b, &row_b);
+    (void)row_peek(a, &row_a);
+    (void)row_peek(b, &row_b);
     return row_wins(&row_b, &row_a) ? 1 : 0;
 }
 

@@ -101,6 +101,10 @@ void row_encode_header(const struct row *r, uint8_t out[ROW_HEADER_BYTES]);
 /* Reads a header; `*out` gets no payload. KV_E_CORRUPT when it is none. */
 int row_decode_header(struct bytes in, struct row *out);
 
+/* The header of a whole encoded row, found to fit the payload behind it, which stays there; `*out` gets none.
+ * KV_E_CORRUPT. */
+int row_peek(struct bytes in, struct row *out);
+
 /* Reads a whole encoded row, copying the payload into a blob that `out` owns. KV_E_CORRUPT, KV_E_NO_MEMORY.
  */
 int row_decode(struct bytes in, struct row *out);

@@ -38,6 +38,8 @@ static const struct codec *const codecs[] = {
     [MSG_CHANGE] = &codec_change,
     [MSG_CHANGE_REPLY] = &codec_change_reply,
     [MSG_PROGRESS] = &codec_progress,
+    [MSG_PULL] = &codec_pull,
+    [MSG_ROWS] = &codec_rows,
 };
 
 const struct codec *codec_of(uint32_t type)

@@ -127,5 +127,6 @@ extern const struct codec codec_status, codec_stats, codec_fault, codec_fault_re
 extern const struct codec codec_write, codec_write_ack, codec_read, codec_read_reply;    /* replica.c */
 extern const struct codec codec_probe, codec_sync;                                       /* membership.c */
 extern const struct codec codec_paxos, codec_change, codec_change_reply, codec_progress; /* change.c */
+extern const struct codec codec_pull, codec_rows;                                        /* transfer.c */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "kv_error.h"
+#include "model/pack.h"
 
 /* Where the header's fields are. */
 enum {
@@ -73,7 +74,7 @@ static int encode_behind(struct encoder *e, const struct message *m, size_t star
     size_t payload_bytes = 0;
     for (uint32_t i = 0; i < e->frame->payload_count; i++)
         payload_bytes += e->frame->payloads[i]->len;
-    if (payload_bytes > VALUE_MAX_CEILING_BYTES)
+    if (payload_bytes > PACK_MAX_BYTES)
         return KV_E_TOO_LARGE;
     header_write(m, (uint32_t)body_size, (uint32_t)payload_bytes, e->out->data + start);
     return KV_OK;

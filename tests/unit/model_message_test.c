@@ -81,6 +81,18 @@ static void a_proposed_ring_is_released_with_its_message(void **state)
     }
 }
 
+static void packed_rows_are_released_with_their_message(void **state)
+{
+    (void)state;
+    struct blob *pack = blob_copy(bytes_str("rows"));
+    struct message m = {.type = MSG_ROWS, .rows = {.pack = blob_ref(pack), .next.key = bytes_str("key")}};
+    assert_int_equal(message_weight(&m), strlen("rows") + strlen("key"));
+    message_release(&m);
+    message_release(&m);
+    assert_int_equal(pack->refs, 1);
+    blob_unref(pack);
+}
+
 static void pages_release_their_rows(void **state)
 {
     (void)state;
@@ -127,7 +139,7 @@ static void types_have_names(void **state)
                          MSG_READ_REPLY,   MSG_RANGE,       MSG_RANGE_PAGE, MSG_PING,       MSG_PING_REQ,
                          MSG_ACK,          MSG_NACK,        MSG_SYNC,       MSG_SYNC_REPLY, MSG_PREPARE,
                          MSG_PROMISE,      MSG_ACCEPT,      MSG_ACCEPTED,   MSG_PREEMPTED,  MSG_CHANGE,
-                         MSG_CHANGE_REPLY, MSG_PROGRESS};
+                         MSG_CHANGE_REPLY, MSG_PROGRESS,    MSG_PULL,       MSG_ROWS};
     const size_t count = sizeof types / sizeof types[0];
     for (size_t i = 0; i < count; i++) {
         assert_string_not_equal(message_name((enum message_type)types[i]), "?");
@@ -171,6 +183,7 @@ int main(void)
         cmocka_unit_test(a_row_is_released_with_its_message),
         cmocka_unit_test(a_ring_is_released_with_its_message),
         cmocka_unit_test(a_proposed_ring_is_released_with_its_message),
+        cmocka_unit_test(packed_rows_are_released_with_their_message),
         cmocka_unit_test(pages_release_their_rows),
         cmocka_unit_test(requests_weigh_their_keys),
         cmocka_unit_test(types_have_names),

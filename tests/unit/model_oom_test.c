@@ -8,6 +8,7 @@
 
 #include "kv_error.h"
 #include "model/outbox.h"
+#include "model/pack.h"
 #include "model/ring_value.h"
 #include "unit/oom.h"
 
@@ -89,12 +90,23 @@ static void the_outbox_reports_it_or_cuts_its_logs(void **state)
     outbox_deinit(&out);
 }
 
+static void no_memory_makes_no_pack(void **state)
+{
+    (void)state;
+    struct page_entry e = {.key = bytes_str("key"), .row = {.kind = ROW_REGISTER, .stamp = {1, 1}}};
+    oom_after(0);
+    struct blob *pack = pack_rows(&e, 1);
+    assert_int_equal(oom_end(), 1);
+    assert_null(pack);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ring_values_report_it),
         cmocka_unit_test(rows_report_it),
         cmocka_unit_test(the_outbox_reports_it_or_cuts_its_logs),
+        cmocka_unit_test(no_memory_makes_no_pack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@ const enum message_type all_types[] = {
     MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,  MSG_PING,         MSG_PING_REQ,
     MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,  MSG_PREPARE,      MSG_PROMISE,
     MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,      MSG_CHANGE_REPLY, MSG_PROGRESS,
+    MSG_PULL,      MSG_ROWS,
 };
 const size_t all_types_count = sizeof all_types / sizeof all_types[0];
 
@@ -491,6 +492,17 @@ static void random_change(struct maker *k, struct message *m)
     }
 }
 
+static void random_transfer(struct maker *k, struct message *m)
+{
+    struct prng *p = k->p;
+    struct cursor cursor = any_cursor(p, k->arena, k->key_max);
+    if (m->type == MSG_PULL)
+        m->pull = (struct msg_pull){up_to(p, RING_PARTITIONS_MAX - 1), cursor, any_u32(p)};
+    else
+        m->rows = (struct msg_rows){any_status(p), any_u8(p, 1), cursor, any_u64(p),
+                                    any_blob(p, up_to(p, k->value_max))};
+}
+
 struct message random_message(struct prng *p, struct arena *arena, enum message_type type,
                               enum message_size size)
 {
@@ -519,8 +531,10 @@ struct message random_message(struct prng *p, struct arena *arena, enum message_
         random_membership(&k, &m);
     else if (type <= MSG_PREEMPTED)
         random_paxos(&k, &m);
-    else
+    else if (type <= MSG_PROGRESS)
         random_change(&k, &m);
+    else
+        random_transfer(&k, &m);
     return m;
 }
 

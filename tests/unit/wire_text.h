@@ -365,6 +365,25 @@ static void say_change(struct buf *out, const struct message *m)
     }
 }
 
+static void say_transfer(struct buf *out, const struct message *m)
+{
+    switch (m->type) {
+    case MSG_PULL:
+        say_u64(out, "partition", m->pull.partition);
+        say_cursor(out, &m->pull.after);
+        say_u64(out, "limit_bytes", m->pull.limit_bytes);
+        break;
+    case MSG_ROWS:
+        say_status(out, m->rows.status);
+        say_u64(out, "done", m->rows.done);
+        say_cursor(out, &m->rows.next);
+        say_u64(out, "began_hlc", m->rows.began_hlc);
+        say_bytes(out, "pack", blob_bytes(m->rows.pack));
+        break;
+    default: break;
+    }
+}
+
 static void say_message(struct buf *out, const struct message *m)
 {
     say_text(out, "type", message_name(m->type));
@@ -381,6 +400,7 @@ static void say_message(struct buf *out, const struct message *m)
     say_membership(out, m);
     say_paxos(out, m);
     say_change(out, m);
+    say_transfer(out, m);
 }
 
 #endif
