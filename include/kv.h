@@ -245,6 +245,20 @@ int kv_scan(struct kv *kv, const void *prefix, size_t prefix_len, struct kv_curs
 
 enum kv_member_state { KV_ALIVE = 0, KV_SUSPECT = 1, KV_DEAD = 2, KV_LEFT = 3 };
 
+/* What a node is to the ring. Being dead and being out of the ring are different things: only a change that
+ * somebody asked for moves data. */
+enum kv_ring_state {
+    KV_RING_NONE = 0, /* no member (yet) */
+    KV_RING_NORMAL = 1,
+    KV_RING_JOINING = 2, /* takes over its share */
+    KV_RING_LEAVING = 3, /* hands its share over */
+    KV_RING_LEFT = 4,
+    KV_RING_REMOVED = 5, /* given up: the others take its share over */
+};
+
+/* A change of the ring goes STABLE, PENDING, SWITCH, STABLE; while it is PENDING, data moves. */
+enum kv_ring_phase { KV_STABLE = 0, KV_PENDING = 1, KV_SWITCH = 2 };
+
 struct kv_member {
     uint32_t id;
     const char *name;
@@ -252,11 +266,17 @@ struct kv_member {
     const char *zone;    /* "": one of its own */
     uint8_t state;       /* kv_status: enum kv_member_state, as the answering node sees it */
     bool in_ring;        /* a member of the ring */
-    uint32_t weight;     /* kv_ring */
+    uint8_t ring;        /* enum kv_ring_state; kv_ring: as the ring itself has it */
+    uint32_t weight;     /* its share relative to the others'; 0: it leaves */
     uint32_t partitions; /* it is a home of */
     double share;        /* of all replicas, 0..1 */
     uint64_t generation; /* kv_status: grows with each start */
     uint32_t rtt_us;     /* kv_status: round trip as the answering node sees it; 0: unknown */
+    /* kv_status, while the ring changes: */
+    uint64_t epoch;           /* of the ring that it is known to have adopted; 0: not heard of */
+    uint32_t partitions_done; /* taken over, of those it gains */
+    uint32_t partitions_total;
+    uint64_t moved_bytes;
 };
 
 struct kv_status {
@@ -264,7 +284,12 @@ struct kv_status {
     const char *message;
     const char *cluster;
     const char *seen_by; /* the node that says so */
+    uint32_t seen_by_id; /* 0: it is no member (yet) */
+    uint64_t epoch;      /* of its ring; 0: none yet */
     uint64_t ring_hash;
+    uint8_t phase;        /* enum kv_ring_phase */
+    uint32_t queue_count; /* changes asked for and not made yet, as text; the first is under way unless the */
+    const char *const *queue; /* phase is KV_STABLE */
     uint32_t count;
     const struct kv_member *members;
     uint32_t us;
@@ -274,6 +299,7 @@ struct kv_ring {
     int status;
     const char *message;
     uint64_t epoch;
+    uint8_t phase; /* enum kv_ring_phase; partitions and shares are those after the change */
     uint64_t ring_hash;
     uint32_t partitions;
     uint32_t replicas; /* N */
@@ -319,6 +345,44 @@ int kv_ring(struct kv *kv, const struct kv_request *request, kv_ring_fn done, vo
 int kv_where(struct kv *kv, const void *key, size_t key_len, const struct kv_request *request,
              kv_where_fn done, void *arg);
 int kv_stats(struct kv *kv, const struct kv_request *request, kv_stats_fn done, void *arg);
+
+/* ---- Changing the ring ---- */
+
+enum kv_change_kind {
+    KV_CHANGE_JOIN = 1,   /* to plan only: a node joins by itself (kvd --join) */
+    KV_CHANGE_LEAVE = 2,  /* a living member hands its share over and leaves */
+    KV_CHANGE_REMOVE = 3, /* a dead member is given up: the others take its share over from each other */
+    KV_CHANGE_WEIGHT = 4, /* `weight` */
+    KV_CHANGE_ZONE = 5,   /* `zone` */
+};
+
+struct kv_change {
+    uint8_t kind;     /* enum kv_change_kind */
+    const char *name; /* the member */
+    uint32_t weight;  /* join, weight: 1..16 */
+    const char *zone; /* join, zone; NULL or "": one of its own */
+    bool plan;        /* change nothing, tell what would move */
+};
+
+struct kv_changed {
+    int status; /* KV_OK: in the ring's queue, or in force already. KV_E_INVALID: `message` says why not */
+    const char *message;
+    const char *node; /* that answered */
+    uint64_t epoch;   /* of the ring that has it; of a plan: that it was made from */
+    /* A plan: replicas of partitions that would move, the least possible, all there are; and what the busiest
+     * member would have, relative to its fair share. */
+    uint32_t moved, least, total;
+    double max_over_mean;
+    uint32_t us;
+};
+
+typedef void (*kv_change_fn)(const struct kv_changed *changed, void *arg);
+
+/* Asks for a change of the ring. It is answered when a majority of the members has put it into the queue,
+ * where it outlives any node; that it is made shows kv_status. Asking twice is asking once, so it is asked
+ * again, through another node, when one is lost. Of `request` only timeout_ms (0: 10 s) and via count. */
+int kv_change(struct kv *kv, const struct kv_change *change, const struct kv_request *request,
+              kv_change_fn done, void *arg);
 
 /* ---- Faults: for nodes started with --lab ---- */
 

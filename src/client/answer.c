@@ -68,6 +68,7 @@ static void refused(struct client *c, uint64_t now_us, struct client_request *r,
             client_peer_renew(c, now_us, p);
         break;
     case KV_E_TOO_LARGE:
+    case KV_E_DUPLICATE_ID:
     case KV_E_NOT_PERMITTED: elsewhere(c, now_us, r, true); break;
     case KV_E_WRONG_RING: client_ring_want(c, now_us, p); /* fall through */
     default: client_request_retry(c, now_us, r, AGAIN_US, ++r->again); break;
@@ -117,6 +118,7 @@ static int fill_list(struct client *c, uint64_t now_us, struct client_request *r
     case MSG_STATS: return client_result_stats(r, p, &m->stats);
     case MSG_FAULT_REPLY:
         return m->fault_reply.status ? m->fault_reply.status : client_result_faults(r, p, &m->fault_reply);
+    case MSG_CHANGE_REPLY: return client_result_change(r, p, &m->change_reply);
     default: return KV_E_MALFORMED;
     }
 }
@@ -142,6 +144,7 @@ static enum message_type expected(const struct client_request *r)
     case CLIENT_STATUS: return MSG_STATUS;
     case CLIENT_STATS: return MSG_STATS;
     case CLIENT_FAULT: return MSG_FAULT_REPLY;
+    case CLIENT_CHANGE: return MSG_CHANGE_REPLY;
     case CLIENT_RING:
     case CLIENT_WHERE: return MSG_RING;
     case CLIENT_GET:

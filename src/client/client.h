@@ -28,6 +28,7 @@
 #define CLIENT_HEDGE_MAX_US     UINT64_C(150000)
 #define CLIENT_HEDGE_FIRST_US   UINT64_C(60000) /* for a peer not measured yet */
 #define CLIENT_HEDGE_PER_MIB_US UINT64_C(150000)
+#define CLIENT_HEDGE_CHANGE_US  UINT64_C(2000000) /* a change is decided on by a majority: give it time */
 /* Hedges against a peer that is alive and merely slow are rationed, else an overloaded cluster gets more load
  * the slower it is: this many at once, and one more for every CLIENT_HEDGE_EARN requests that end. */
 #define CLIENT_HEDGE_BURST 64u
@@ -65,6 +66,7 @@ enum client_op {
     CLIENT_RING,
     CLIENT_WHERE,
     CLIENT_FAULT,
+    CLIENT_CHANGE,
 };
 
 /* Who is to be told, kept for the shell. */
@@ -76,6 +78,7 @@ union client_callback {
     kv_ring_fn ring;
     kv_where_fn where;
     kv_fault_fn fault;
+    kv_change_fn change;
 };
 
 /* What is asked for; all borrowed. */
@@ -86,6 +89,7 @@ struct client_order {
     struct kv_cursor after;
     uint32_t limit;
     struct kv_fault fault;
+    const struct kv_change *change;
     const struct kv_request *request; /* NULL: as the handle's options say */
     union client_callback callback;
     void *arg;
@@ -107,6 +111,7 @@ struct client_done {
         struct kv_ring ring;
         struct kv_where where;
         struct kv_faults faults;
+        struct kv_changed changed;
     };
 };
 

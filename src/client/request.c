@@ -132,6 +132,12 @@ static void fill_fault(const struct kv_fault *f, struct msg_fault *m)
     m->amount = f->kind == KV_FAULT_SKEW ? (uint32_t)f->amount + CLIENT_SKEW_ZERO : (uint32_t)f->amount;
 }
 
+static void fill_change(const struct client_request *r, uint64_t now_us, struct msg_change *m)
+{
+    *m = *r->change;
+    m->timeout_us = time_left_us(r, now_us);
+}
+
 static enum message_type message_type(const struct client_request *r)
 {
     if (r->round == ROUND_RING)
@@ -144,6 +150,7 @@ static enum message_type message_type(const struct client_request *r)
     case CLIENT_STATUS: return MSG_STATUS_GET;
     case CLIENT_STATS: return MSG_STATS_GET;
     case CLIENT_FAULT: return MSG_FAULT;
+    case CLIENT_CHANGE: return MSG_CHANGE;
     case CLIENT_RING:
     case CLIENT_WHERE: break;
     }
@@ -185,6 +192,8 @@ void client_try_send(struct client *c, uint64_t now_us, struct try *t)
         };
     else if (m->type == MSG_FAULT)
         fill_fault(&r->fault, &m->fault);
+    else if (m->type == MSG_CHANGE)
+        fill_change(r, now_us, &m->change);
     list_remove(&t->link);
     list_push_back(&p->sent, &t->link);
     t->state = TRY_SENT;
@@ -196,6 +205,11 @@ void client_try_send(struct client *c, uint64_t now_us, struct try *t)
 
 /* ---- going on ---- */
 
+static uint64_t hedge_delay_us(const struct client_request *r, const struct peer *p)
+{
+    return r->done.op == CLIENT_CHANGE ? CLIENT_HEDGE_CHANGE_US : client_peer_hedge_us(p, r->weight_bytes);
+}
+
 static void begin_try(uint64_t now_us, struct client_request *r, struct peer *p)
 {
     struct try *t = r->tries;
@@ -206,7 +220,7 @@ static void begin_try(uint64_t now_us, struct client_request *r, struct peer *p)
     t->number = (uint8_t)++r->sends;
     r->tried[r->tried_count++] = p->slot;
     list_push_back(&p->queued, &t->link);
-    r->hedge_us = now_us + client_peer_hedge_us(p, r->weight_bytes);
+    r->hedge_us = now_us + hedge_delay_us(r, p);
 }
 
 /* Whether waiting for a peer to come back makes sense: not for one that was never there (a wrong address, a
@@ -331,7 +345,7 @@ static void hedge(struct client *c, uint64_t now_us, struct client_request *r)
         client_peer_silent(c, now_us, p);
     bool paid = silent || c->hedge_tokens >= CLIENT_HEDGE_EARN;
     if (!paid) {
-        r->hedge_us = now_us + client_peer_hedge_us(p, r->weight_bytes);
+        r->hedge_us = now_us + hedge_delay_us(r, p);
         set_timer(c, r);
         return;
     }
@@ -384,6 +398,7 @@ static int last_word(const struct client *c, const struct client_request *r)
     case KV_E_OVERLOADED:
     case KV_E_TOO_LARGE:
     case KV_E_INVALID:
+    case KV_E_DUPLICATE_ID:
     case KV_E_NOT_PERMITTED: return status;
     default: return KV_E_UNAVAILABLE;
     }

@@ -171,15 +171,31 @@ int client_result_status(struct client_request *r, const struct msg_status *m)
             .zone = keep(r, from->zone),
             .state = from->state,
             .in_ring = from->in_ring,
+            .ring = from->ring,
+            .weight = from->weight,
             .partitions = from->partitions,
             .share = total ? (double)from->partitions / (double)total : 0,
             .generation = from->generation,
             .rtt_us = from->rtt_us,
+            .epoch = from->epoch,
+            .partitions_done = from->partitions_done,
+            .partitions_total = from->partitions_total,
+            .moved_bytes = from->moved_bytes,
         };
     }
+    const char **queue = array(r, m->queue_count, sizeof *queue);
+    if (!queue)
+        return KV_E_NO_MEMORY;
+    for (uint32_t i = 0; i < m->queue_count; i++)
+        queue[i] = keep(r, m->queue[i]);
     out->cluster = keep(r, m->cluster);
     out->seen_by = keep(r, m->seen_by_name);
+    out->seen_by_id = m->seen_by;
+    out->epoch = m->ring_epoch;
     out->ring_hash = m->ring_hash;
+    out->phase = m->phase;
+    out->queue_count = m->queue_count;
+    out->queue = queue;
     out->count = m->count;
     out->members = members;
     return KV_OK;
@@ -217,7 +233,32 @@ int client_result_faults(struct client_request *r, const struct peer *p, const s
     return KV_OK;
 }
 
+/* The sentence is kept whatever the status is. */
+int client_result_change(struct client_request *r, const struct peer *p, const struct msg_change_reply *m)
+{
+    r->word = m->text && *m->text ? keep(r, m->text) : NULL;
+    r->done.changed = (struct kv_changed){
+        .node = client_peer_name(p),
+        .epoch = m->epoch,
+        .moved = m->moved,
+        .least = m->least,
+        .total = m->total,
+        .max_over_mean = m->max_over_mean_milli / 1000.0,
+    };
+    return m->status;
+}
+
 /* ---- from the ring ---- */
+
+/* As the ring alone has it; who is dead is another matter. */
+static uint8_t ring_state(const struct ring_value *v, const struct member *m)
+{
+    if (v->phase == RING_STABLE)
+        return KV_RING_NORMAL;
+    if (m->dead)
+        return KV_RING_REMOVED;
+    return m->old_weight == 0 ? KV_RING_JOINING : m->weight == 0 ? KV_RING_LEAVING : KV_RING_NORMAL;
+}
 
 int client_result_ring(struct client *c, struct client_request *r)
 {
@@ -236,12 +277,14 @@ int client_result_ring(struct client *c, struct client_request *r)
             .address = keep_addr(r, &from->addr),
             .zone = keep(r, from->zone),
             .in_ring = true,
+            .ring = ring_state(&ring->value, from),
             .weight = from->weight,
             .partitions = partitions,
             .share = total > 0 ? partitions / total : 0,
         };
     }
     out->epoch = ring->value.epoch;
+    out->phase = ring->value.phase;
     out->ring_hash = ring->hash;
     out->partitions = ring->value.partitions;
     out->replicas = ring->value.replicas;
@@ -363,6 +406,12 @@ void client_result_end(struct client *c, struct client_request *r, int status, u
         d->faults.status = status;
         d->faults.message = message;
         d->faults.node = or_empty(d->faults.node);
+        break;
+    case CLIENT_CHANGE:
+        d->changed.status = status;
+        d->changed.message = r->word && (status == KV_OK || status == r->refusal.status) ? r->word : message;
+        d->changed.node = or_empty(d->changed.node);
+        d->changed.us = us;
         break;
     }
 }

@@ -110,7 +110,8 @@ struct client_request {
     struct blob *after_key;
     uint32_t limit;
     struct kv_fault fault;
-    bool via; /* one peer only */
+    struct msg_change *change; /* in the arena */
+    bool via;                  /* one peer only */
     char via_name[NAME_MAX_BYTES + 1];
     struct peer *via_peer; /* NULL: its name is not known yet */
     size_t weight_bytes;
@@ -129,6 +130,7 @@ struct client_request {
     bool partly_applied;                              /* ... was refused after some replicas had been asked */
     bool unanswered;                                  /* a try was sent, and then lost */
     struct refusal refusal;
+    const char *word; /* the sentence of the last answer to a change, in the arena; NULL: none */
     /* The story, for KV_EXPLAIN. */
     struct arena arena;
     uint32_t trace_count;
@@ -266,6 +268,7 @@ int client_result_scan(struct client *c, struct client_request *r, const struct 
 int client_result_status(struct client_request *r, const struct msg_status *m);
 int client_result_stats(struct client_request *r, const struct peer *p, const struct msg_stats *m);
 int client_result_faults(struct client_request *r, const struct peer *p, const struct msg_fault_reply *m);
+int client_result_change(struct client_request *r, const struct peer *p, const struct msg_change_reply *m);
 int client_result_ring(struct client *c, struct client_request *r);
 int client_result_where(struct client *c, struct client_request *r);
 void client_result_end(struct client *c, struct client_request *r, int status, uint64_t now_us);

@@ -5,13 +5,27 @@
 #include "base/assert.h"
 #include "client/state.h"
 
+#define CHANGE_TIMEOUT_US UINT64_C(10000000) /* several rounds of several disks, some of them slow */
+
 static uint64_t timeout_us(const struct client *c, const struct client_order *o)
 {
     uint64_t us =
         o->request && o->request->timeout_ms ? o->request->timeout_ms * UINT64_C(1000) : c->timeout_us;
     if (us == 0)
-        us = TIMEOUT_DEFAULT_US + (o->value.len * TIMEOUT_PER_MIB_US >> 20);
+        us = o->op == CLIENT_CHANGE ? CHANGE_TIMEOUT_US
+                                    : TIMEOUT_DEFAULT_US + (o->value.len * TIMEOUT_PER_MIB_US >> 20);
     return us < TIMEOUT_MAX_US ? us : TIMEOUT_MAX_US;
+}
+
+static bool change_ok(const struct kv_change *change)
+{
+    if (!change || !change->name || !name_ok(change->name) || change->weight > WEIGHT_MAX)
+        return false;
+    if (change->kind < KV_CHANGE_JOIN || change->kind > KV_CHANGE_ZONE)
+        return false;
+    if (change->kind == KV_CHANGE_JOIN && !change->plan)
+        return false;
+    return !change->zone || !*change->zone || name_ok(change->zone);
 }
 
 static bool needs_key(enum client_op op)
@@ -30,6 +44,8 @@ static int check(const struct client *c, const struct client_order *o)
         return KV_E_INVALID;
     if ((o->key.len && !o->key.data) || (o->value.len && !o->value.data) ||
         (o->after.key_len && !o->after.key))
+        return KV_E_INVALID;
+    if (o->op == CLIENT_CHANGE && !change_ok(o->change))
         return KV_E_INVALID;
     const struct kv_request *q = o->request;
     if (q && (q->ttl_ms > CLIENT_TTL_MAX_MS || ((q->flags & KV_STRICT) && (q->flags & KV_SLOPPY))))
@@ -116,6 +132,22 @@ static int copy_bytes(struct bytes from, struct blob **out)
     return from.len && !*out ? KV_E_NO_MEMORY : KV_OK;
 }
 
+/* Names fit: change_ok. */
+static int copy_change(struct client_request *r, const struct kv_change *from)
+{
+    r->change = arena_alloc(&r->arena, sizeof *r->change);
+    if (!r->change)
+        return KV_E_NO_MEMORY;
+    struct ring_change *to = &r->change->change;
+    *r->change = (struct msg_change){.plan = from->plan};
+    to->kind = from->kind;
+    to->weight = from->weight;
+    memcpy(to->name, from->name, strlen(from->name) + 1);
+    if (from->zone)
+        memcpy(to->zone, from->zone, strlen(from->zone) + 1);
+    return KV_OK;
+}
+
 /* Values are packed here, once: it saves their bytes on the network and the nodes' time. */
 static int copy_content(struct client_request *r, const struct client_order *o)
 {
@@ -124,6 +156,8 @@ static int copy_content(struct client_request *r, const struct client_order *o)
         rc = copy_bytes(bytes_of(o->after.key, o->after.key_len), &r->after_key);
     if (rc == KV_OK && o->op == CLIENT_PUT)
         rc = wire_pack_value(o->value, &r->row);
+    if (rc == KV_OK && o->op == CLIENT_CHANGE)
+        rc = copy_change(r, o->change);
     if (client_is_write(r))
         r->row.kind = ROW_REGISTER;
     if (o->op == CLIENT_DEL)

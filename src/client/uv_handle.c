@@ -80,6 +80,10 @@ static void call_back(const struct client_done *d)
         if (d->callback.fault)
             d->callback.fault(&d->faults, d->arg);
         break;
+    case CLIENT_CHANGE:
+        if (d->callback.change)
+            d->callback.change(&d->changed, d->arg);
+        break;
     }
 }
 
@@ -346,6 +350,15 @@ int kv_fault(struct kv *kv, const struct kv_fault *fault, const struct kv_reques
     return submit(
         kv, &(struct client_order){
                 .op = CLIENT_FAULT, .fault = *fault, .request = request, .callback.fault = done, .arg = arg});
+}
+
+int kv_change(struct kv *kv, const struct kv_change *change, const struct kv_request *request,
+              kv_change_fn done, void *arg)
+{
+    return submit(
+        kv,
+        &(struct client_order){
+            .op = CLIENT_CHANGE, .change = change, .request = request, .callback.change = done, .arg = arg});
 }
 
 uint64_t kv_origin(const struct kv *kv)

@@ -115,6 +115,11 @@ int cmd_explain(struct cli *cli);
 int cmd_fault(struct cli *cli);
 int cmd_help(struct cli *cli);
 
+/* kvcli_cluster.c: words for enum kv_member_state, kv_ring_state, kv_ring_phase. */
+const char *cli_state_word(uint8_t state);
+const char *cli_ring_word(const struct kv_member *m);
+const char *cli_phase_word(uint8_t phase);
+
 /* kvcli_data.c: the value that a word stands for: itself, @FILE, or - for standard input. KV_OK or a status
  * after a message. */
 int cli_read_value(struct cli *cli, const char *word, void **data, size_t *len);

@@ -2,13 +2,28 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cmd/common_human.h"
 #include "cmd/kvcli.h"
 
 static const char *const STATES[] = {"alive", "suspect", "dead", "left"};
 
-static const char *state_word(const struct kv_member *m)
+const char *cli_state_word(uint8_t state)
 {
-    return m->state < 4 ? STATES[m->state] : "unknown";
+    return state < 4 ? STATES[state] : "unknown";
+}
+
+const char *cli_ring_word(const struct kv_member *m)
+{
+    static const char *const WORDS[] = {"", "normal", "joining", "leaving", "left", "removed"};
+    if (m->ring == KV_RING_NONE || m->ring > KV_RING_REMOVED) /* who is no member yet wants to become one */
+        return m->in_ring ? "normal" : "joining";
+    return WORDS[m->ring];
+}
+
+const char *cli_phase_word(uint8_t phase)
+{
+    static const char *const WORDS[] = {"stable", "pending", "switch"};
+    return phase <= KV_SWITCH ? WORDS[phase] : "unknown";
 }
 
 /* A callback's answer on its way to the command: printed there and then, since it is borrowed. */
@@ -24,11 +39,24 @@ static json_t *member_json(const struct kv_member *m, bool with_state)
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:s}", "name", m->name, "id", id, "addr", m->address, "zone", m->zone);
     if (with_state)
-        json_object_set_new(o, "state", json_string(state_word(m)));
-    json_object_set_new(o, "ring", json_string(m->in_ring ? "normal" : "joining"));
+        json_object_set_new(o, "state", json_string(cli_state_word(m->state)));
+    json_object_set_new(o, "ring", json_string(cli_ring_word(m)));
     json_object_set_new(o, "partitions", json_integer(m->partitions));
     json_object_set_new(o, "share", json_real(m->share));
+    json_object_set_new(o, "weight", json_integer(m->weight));
+    if (m->partitions_total)
+        json_object_update_new(o, json_pack("{s:i, s:i, s:I}", "partitions_done", (int)m->partitions_done,
+                                            "partitions_total", (int)m->partitions_total, "moved_bytes",
+                                            (json_int_t)m->moved_bytes));
     return o;
+}
+
+static json_t *names_json(const char *const *names, uint32_t count)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(names[i]));
+    return list;
 }
 
 static json_t *hash_json(uint64_t hash)
@@ -36,6 +64,22 @@ static json_t *hash_json(uint64_t hash)
     char text[24];
     snprintf(text, sizeof text, "%016" PRIx64, hash);
     return json_string(text);
+}
+
+/* What is asked for, and how far the first of it is. */
+static void print_change(const struct kv_status *s)
+{
+    if (s->phase != KV_STABLE)
+        printf("the ring changes (%s): %s\n", cli_phase_word(s->phase), s->queue_count ? s->queue[0] : "?");
+    for (uint32_t i = s->phase != KV_STABLE; i < s->queue_count; i++)
+        printf("waits: %s\n", s->queue[i]);
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct kv_member *m = &s->members[i];
+        char bytes[HUMAN_MAX];
+        if (m->partitions_total)
+            printf("%s has taken over %u of %u partitions, %s\n", m->name, m->partitions_done,
+                   m->partitions_total, human_bytes((double)m->moved_bytes, bytes));
+    }
 }
 
 static void print_status(const struct kv_status *s)
@@ -46,12 +90,13 @@ static void print_status(const struct kv_status *s)
     for (uint32_t i = 0; i < s->count; i++) {
         const struct kv_member *m = &s->members[i];
         printf("%-8s %-22s %-10s %-8s %-8s %10u %6.1f%% ", m->name, m->address, *m->zone ? m->zone : "-",
-               state_word(m), m->in_ring ? "normal" : "joining", m->partitions, 100 * m->share);
+               cli_state_word(m->state), cli_ring_word(m), m->partitions, 100 * m->share);
         if (m->rtt_us)
             printf("%9u\n", m->rtt_us);
         else
             printf("%9s\n", "-");
     }
+    print_change(s);
 }
 
 static void on_status(const struct kv_status *s, void *arg)
@@ -63,13 +108,16 @@ static void on_status(const struct kv_status *s, void *arg)
         json_t *list = json_array();
         for (uint32_t i = 0; i < s->count; i++)
             json_array_append_new(list, member_json(&s->members[i], true));
-        json_print(json_pack("{s:s, s:s, s:o, s:o}", "cluster", s->cluster, "seen_by", s->seen_by,
-                             "ring_hash", hash_json(s->ring_hash), "members", list));
+        json_print(json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:o}", "cluster", s->cluster, "seen_by",
+                             s->seen_by, "ring_hash", hash_json(s->ring_hash), "members", list, "epoch",
+                             (json_int_t)s->epoch, "phase", cli_phase_word(s->phase), "queue",
+                             names_json(s->queue, s->queue_count)));
     } else if (v->cli->given & OPT_TSV) {
         for (uint32_t i = 0; i < s->count; i++) {
             const struct kv_member *m = &s->members[i];
-            printf("%s\t%u\t%s\t%s\t%s\t%s\t%u\t%.4f\n", m->name, m->id, m->address, m->zone, state_word(m),
-                   m->in_ring ? "normal" : "joining", m->partitions, m->share);
+            printf("%s\t%u\t%s\t%s\t%s\t%s\t%u\t%.4f\t%u\t%u\t%" PRIu64 "\n", m->name, m->id, m->address,
+                   m->zone, cli_state_word(m->state), cli_ring_word(m), m->partitions, m->share,
+                   m->partitions_done, m->partitions_total, m->moved_bytes);
         }
     } else {
         print_status(s);
@@ -108,14 +156,6 @@ static void on_ring(const struct kv_ring *r, void *arg)
             printf("%-8s %-22s %6u %10u %6.1f%%\n", m->name, m->address, m->weight, m->partitions,
                    100 * m->share);
     }
-}
-
-static json_t *names_json(const char *const *names, uint32_t count)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(list, json_string(names[i]));
-    return list;
 }
 
 static void print_names(const char *title, const char *const *names, uint32_t count)

@@ -210,6 +210,14 @@ static void on_status(const struct kv_status *s, void *arg)
     assert_string_equal(s->members[1].zone, "z");
     assert_int_equal(s->members[1].state, KV_DEAD);
     assert_true(s->members[0].share > 0.74 && s->members[0].share < 0.76);
+    assert_int_equal(s->epoch, FAKE_EPOCH);
+    assert_int_equal(s->phase, KV_PENDING);
+    assert_int_equal(s->queue_count, 2);
+    assert_string_equal(s->queue[0], "remove n2");
+    assert_string_equal(s->queue[1], "leave n1");
+    assert_int_equal(s->members[1].ring, KV_RING_REMOVED);
+    assert_int_equal(s->members[1].partitions_done, 3);
+    assert_int_equal(s->members[1].partitions_total, 7);
 }
 
 static void on_stats(const struct kv_stats *s, void *arg)

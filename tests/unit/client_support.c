@@ -244,11 +244,19 @@ static void answer_other(struct world *w, uint32_t node, const struct message *q
              .zone = "z",
              .addr = {"127.0.0.1", 7602},
              .state = MEMBER_DEAD,
-             .partitions = 10}};
+             .ring = RING_STATE_REMOVED,
+             .partitions = 10,
+             .partitions_done = 3,
+             .partitions_total = 7}};
+        static const char *const queue[] = {"remove n2", "leave n1"};
         m = answer(w, node, MSG_STATUS, q->id);
         m->status = (struct msg_status){.cluster = n->cluster,
                                         .seen_by = node,
                                         .seen_by_name = name_of(node),
+                                        .ring_epoch = FAKE_EPOCH,
+                                        .phase = RING_PENDING,
+                                        .queue_count = 2,
+                                        .queue = queue,
                                         .count = 2,
                                         .members = members};
         break;
@@ -264,6 +272,20 @@ static void answer_other(struct world *w, uint32_t node, const struct message *q
         rules[0] = q->fault;
         m = answer(w, node, MSG_FAULT_REPLY, q->id);
         m->fault_reply = (struct msg_fault_reply){.status = n->say, .count = 1, .rules = rules};
+        break;
+    }
+    case MSG_CHANGE: {
+        n->change = q->change;
+        if (n->say == ANSWER_NOTHING)
+            break;
+        m = answer(w, node, MSG_CHANGE_REPLY, q->id);
+        m->change_reply = (struct msg_change_reply){.status = n->say,
+                                                    .text = n->say ? "no, not so" : "queued",
+                                                    .epoch = FAKE_EPOCH + 1,
+                                                    .moved = 30,
+                                                    .least = 28,
+                                                    .total = 768,
+                                                    .max_over_mean_milli = 1040};
         break;
     }
     default: fail_msg("a node was sent %s", message_name(q->type));
@@ -342,6 +364,7 @@ static void tell(struct world *w)
         case CLIENT_RING: d->callback.ring(&d->ring, d->arg); break;
         case CLIENT_WHERE: d->callback.where(&d->where, d->arg); break;
         case CLIENT_FAULT: d->callback.fault(&d->faults, d->arg); break;
+        case CLIENT_CHANGE: d->callback.change(&d->changed, d->arg); break;
         }
         client_done_release(w->client, d);
     }

@@ -58,7 +58,8 @@ struct fake_node {
     uint32_t slot;        /* the client's name for it */
     struct list held;     /* what came while it was stopped */
     uint32_t requests;
-    uint32_t others; /* scans, status, stats, faults */
+    uint32_t others;          /* scans, status, stats, faults, changes */
+    struct msg_change change; /* the last one */
 };
 
 struct world {
