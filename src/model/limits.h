@@ -39,10 +39,13 @@
 #define REPLICAS_MAX        7u /* N */
 #define REPLICAS_DEFAULT    3u
 #define PREFERENCE_MAX      16u /* members kept of a preference list: the homes, then fallbacks */
-#define WEIGHT_MAX          16u
-#define RING_QUEUE_MAX      32u /* changes of the ring asked for and not made yet */
-#define NAME_MAX_BYTES      31u /* of a node, zone or cluster, without the NUL */
-#define HOST_MAX_BYTES      63u
+#define HOLDERS_MAX \
+    (2 *            \
+     REPLICAS_MAX) /* members that have to have a row: while the ring changes, the homes before and after */
+#define WEIGHT_MAX     16u
+#define RING_QUEUE_MAX 32u /* changes of the ring asked for and not made yet */
+#define NAME_MAX_BYTES 31u /* of a node, zone or cluster, without the NUL */
+#define HOST_MAX_BYTES 63u
 
 /* Requests. */
 #define TIMEOUT_DEFAULT_US  UINT64_C(2000000) /* plus TIMEOUT_PER_MIB_US for each MiB of value */

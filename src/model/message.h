@@ -269,7 +269,7 @@ struct msg_write {
     uint64_t began_hlc;
     uint8_t flags; /* enum write_flag */
     uint8_t hint_count;
-    uint32_t hints[REPLICAS_MAX];
+    uint32_t hints[HOLDERS_MAX];
 };
 
 enum write_flag {

@@ -54,7 +54,7 @@ struct effect {
             struct bytes key;
             struct row row;
             uint8_t hint_count;
-            uint32_t hints[REPLICAS_MAX];
+            uint32_t hints[HOLDERS_MAX];
         } write;
         struct {
             struct bytes key;

@@ -192,7 +192,7 @@ struct replica_op {
     uint32_t bytes;     /* booked */
     uint32_t next_free; /* index + 1 */
     uint8_t hint_count;
-    uint32_t hints[REPLICAS_MAX];
+    uint32_t hints[HOLDERS_MAX];
 };
 
 struct replica {

@@ -100,7 +100,7 @@ static bool too_old(const struct node *n, uint64_t began_hlc)
 static int check_write(struct node *n, const struct message *m)
 {
     const struct msg_write *w = &m->write;
-    if (!key_ok(w->key) || w->hint_count > REPLICAS_MAX)
+    if (!key_ok(w->key) || w->hint_count > HOLDERS_MAX)
         return KV_E_INVALID;
     int rc = row_check(&w->row, VALUE_MAX_CEILING_BYTES);
     if (rc != KV_OK)

@@ -45,7 +45,7 @@ struct store_put {
     struct bytes key;
     struct row row;
     uint8_t hint_count;
-    uint32_t hints[REPLICAS_MAX];
+    uint32_t hints[HOLDERS_MAX];
 };
 
 /* Writes all or nothing, and returns when it is in the log (and on disk, with `sync`). `*sequence`: the

@@ -86,7 +86,7 @@ static int check_puts(struct store *s, const struct store_put *puts, size_t coun
     *bytes = 0;
     for (size_t i = 0; i < count; i++) {
         const struct store_put *put = &puts[i];
-        KV_ASSERT(put->hint_count <= REPLICAS_MAX);
+        KV_ASSERT(put->hint_count <= HOLDERS_MAX);
         if (!key_ok(put->key))
             return KV_E_INVALID;
         int status = row_check(&put->row, VALUE_MAX_CEILING_BYTES);

@@ -9,7 +9,7 @@
 static void write_encode(struct encoder *e, const struct message *m)
 {
     const struct msg_write *write = &m->write;
-    KV_ASSERT(write->hint_count <= REPLICAS_MAX);
+    KV_ASSERT(write->hint_count <= HOLDERS_MAX);
     Gureum__Row row;
     Gureum__Write body = GUREUM__WRITE__INIT;
     body.key = wire_key(e, write->key);
@@ -25,7 +25,7 @@ static void write_encode(struct encoder *e, const struct message *m)
 static void write_decode(struct decoder *d, const void *body, struct message *m)
 {
     const Gureum__Write *b = body;
-    if (b->n_hints > REPLICAS_MAX) {
+    if (b->n_hints > HOLDERS_MAX) {
         wire_fail(d, KV_E_MALFORMED);
         return;
     }

@@ -409,7 +409,7 @@ static void random_replica(struct maker *k, struct message *m)
             .row = random_row(p, k->value_max),
             .began_hlc = any_u64(p),
             .flags = any_u8(p, 3),
-            .hint_count = any_u8(p, REPLICAS_MAX),
+            .hint_count = any_u8(p, HOLDERS_MAX),
         };
         for (uint8_t i = 0; i < m->write.hint_count; i++)
             m->write.hints[i] = any_u32(p);
