@@ -1,29 +1,10 @@
-/* The ring value: checked, encoded, hashed (see ring_value.h).
- *
- * Encoded (big-endian), one header, then every member in order of id; a text is one byte of length and its
- * bytes:
- *
- *     0         1       2       10   14   18        22
- *     | version | phase | epoch | Q  | N  | next_id | count | member ...
- *
- *     0    4          12       16     18
- *     | id | store_id | weight | port | name | zone | host
- *
- * Each value has exactly one encoding: decoding refuses what ring_value_check refuses, and bytes that are
- * left over. */
+/* The ring value: what can be one, copies, looking up (see ring_value.h; encoded in ring_codec.c). */
 #include "model/ring_value.h"
 
 #include <stdlib.h>
 
-#include "base/assert.h"
 #include "base/hash.h"
 #include "kv_error.h"
-
-#define VALUE_VERSION      1u
-#define VALUE_HEADER_BYTES 26u
-#define MEMBER_FIXED_BYTES 18u
-#define MEMBER_MIN_BYTES   (MEMBER_FIXED_BYTES + 3 + 1) /* only the name cannot be empty */
-#define MEMBER_MAX_BYTES   (MEMBER_FIXED_BYTES + 3 + 2 * NAME_MAX_BYTES + HOST_MAX_BYTES)
 
 void ring_value_deinit(struct ring_value *v)
 {
@@ -52,185 +33,116 @@ static bool is_power_of_two(uint32_t n)
     return n != 0 && (n & (n - 1)) == 0;
 }
 
+static bool addr_empty(const struct addr *a)
+{
+    return a->host[0] == '\0' && a->port == 0;
+}
+
 /* Not known yet, or a whole one. */
 static bool addr_known_or_empty(const struct addr *a)
 {
-    return addr_ok(a) || (a->host[0] == '\0' && a->port == 0);
+    return addr_ok(a) || addr_empty(a);
 }
 
-static bool member_ok(const struct member *m)
+static bool zone_ok(const char *zone)
 {
-    return m->id != 0 && name_ok(m->name) && (m->zone[0] == '\0' || name_ok(m->zone)) &&
-           addr_known_or_empty(&m->addr) && m->weight >= 1 && m->weight <= WEIGHT_MAX;
+    return zone[0] == '\0' || name_ok(zone);
 }
 
-/* A small hash table on the stack: comparing all pairs of a thousand names takes milliseconds. */
-static bool names_distinct(const struct ring_value *v)
+bool ring_change_ok(const struct ring_change *c)
+{
+    bool weighs = c->weight >= 1 && c->weight <= WEIGHT_MAX;
+    if (c->kind == RING_JOIN)
+        return c->member == 0 && c->store_id != 0 && weighs && name_ok(c->name) && zone_ok(c->zone) &&
+               addr_known_or_empty(&c->addr);
+    bool zoned = c->zone[0] != '\0';
+    if (c->member == 0 || c->store_id != 0 || c->name[0] != '\0' || !addr_empty(&c->addr))
+        return false;
+    switch (c->kind) {
+    case RING_LEAVE:
+    case RING_REMOVE: return c->weight == 0 && !zoned;
+    case RING_WEIGHT: return weighs && !zoned;
+    case RING_ZONE: return c->weight == 0 && zone_ok(c->zone);
+    default: return false;
+    }
+}
+
+static bool member_ok(const struct member *m, bool stable)
+{
+    if (m->id == 0 || !name_ok(m->name) || !zone_ok(m->zone) || !addr_known_or_empty(&m->addr) ||
+        m->weight > WEIGHT_MAX)
+        return false;
+    bool before = m->old_weight > 0;
+    if (stable)
+        return m->weight >= 1 && !before && m->old_zone[0] == '\0' && !m->dead;
+    return m->old_weight <= WEIGHT_MAX && zone_ok(m->old_zone) && (before || m->weight >= 1) &&
+           (before || (m->old_zone[0] == '\0' && !m->dead));
+}
+
+/* Of the members before the change, or after it. A small hash table on the stack: comparing all pairs of a
+ * thousand names takes milliseconds. */
+static bool names_distinct(const struct ring_value *v, bool before)
 {
     uint16_t slots[2 * MEMBERS_MAX] = {0}; /* index + 1; 0: free */
     for (uint32_t i = 0; i < v->member_count; i++) {
-        const char *name = v->members[i].name;
-        uint32_t at = (uint32_t)hash64(bytes_str(name)) % (2 * MEMBERS_MAX);
+        const struct member *m = &v->members[i];
+        if ((before ? m->old_weight : m->weight) == 0)
+            continue;
+        uint32_t at = (uint32_t)hash64(bytes_str(m->name)) % (2 * MEMBERS_MAX);
         for (; slots[at] != 0; at = (at + 1) % (2 * MEMBERS_MAX))
-            if (strcmp(v->members[slots[at] - 1].name, name) == 0)
+            if (strcmp(v->members[slots[at] - 1].name, m->name) == 0)
                 return false;
         slots[at] = (uint16_t)(i + 1);
     }
     return true;
 }
 
+/* The epochs of a change follow one another, and each flag is in its phase. */
+static bool phase_ok(const struct ring_value *v)
+{
+    switch (v->phase) {
+    case RING_STABLE: return !v->undo && !v->switched && v->since == 0 && v->source_epoch == 0;
+    case RING_PENDING:
+    case RING_SWITCH: {
+        bool pending = v->phase == RING_PENDING;
+        return v->queue_count > 0 && v->since != 0 && v->since <= v->source_epoch &&
+               (v->source_epoch < v->epoch || (pending && v->source_epoch == v->epoch)) &&
+               (pending || (!v->undo && !v->switched));
+    }
+    default: return false;
+    }
+}
+
 static bool header_ok(const struct ring_value *v)
 {
     return v->epoch != 0 && is_power_of_two(v->partitions) && v->partitions <= RING_PARTITIONS_MAX &&
-           v->replicas >= 1 && v->replicas <= REPLICAS_MAX && v->phase <= RING_SWITCH &&
-           v->member_count >= 1 && v->member_count <= MEMBERS_MAX;
+           v->replicas >= 1 && v->replicas <= REPLICAS_MAX && v->member_count >= 1 &&
+           v->member_count <= MEMBERS_MAX && v->queue_count <= RING_QUEUE_MAX && phase_ok(v);
+}
+
+static bool members_ok(const struct ring_value *v)
+{
+    bool stable = v->phase == RING_STABLE;
+    uint32_t last_id = 0, before = 0, after = 0;
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        const struct member *m = &v->members[i];
+        if (!member_ok(m, stable) || m->id <= last_id || m->id >= v->next_id)
+            return false;
+        last_id = m->id;
+        before += m->old_weight > 0;
+        after += m->weight > 0;
+    }
+    return after > 0 && (stable || before > 0) && names_distinct(v, false) && names_distinct(v, true);
 }
 
 int ring_value_check(const struct ring_value *v)
 {
-    if (!header_ok(v))
+    if (!header_ok(v) || !members_ok(v))
         return KV_E_INVALID;
-    uint32_t last_id = 0;
-    for (uint32_t i = 0; i < v->member_count; i++) {
-        const struct member *m = &v->members[i];
-        if (!member_ok(m) || m->id <= last_id || m->id >= v->next_id)
+    for (uint32_t i = 0; i < v->queue_count; i++)
+        if (!ring_change_ok(&v->queue[i]))
             return KV_E_INVALID;
-        last_id = m->id;
-    }
-    return names_distinct(v) ? KV_OK : KV_E_INVALID;
-}
-
-/* ---- encoding -------------------------------------------------------------------------------- */
-
-static void encode_header(const struct ring_value *v, uint8_t out[VALUE_HEADER_BYTES])
-{
-    out[0] = VALUE_VERSION;
-    out[1] = v->phase;
-    be64_put(out + 2, v->epoch);
-    be32_put(out + 10, v->partitions);
-    be32_put(out + 14, v->replicas);
-    be32_put(out + 18, v->next_id);
-    be32_put(out + 22, v->member_count);
-}
-
-static uint8_t *put_text(uint8_t *at, struct bytes text)
-{
-    KV_ASSERT(text.len <= UINT8_MAX);
-    *at++ = (uint8_t)text.len;
-    memcpy(at, text.data, text.len);
-    return at + text.len;
-}
-
-/* Returns the bytes written. */
-static size_t encode_member(const struct member *m, uint8_t out[MEMBER_MAX_BYTES])
-{
-    be32_put(out, m->id);
-    be64_put(out + 4, m->store_id);
-    be32_put(out + 12, m->weight);
-    out[16] = (uint8_t)(m->addr.port >> 8);
-    out[17] = (uint8_t)m->addr.port;
-    uint8_t *at = put_text(out + MEMBER_FIXED_BYTES, bytes_str(m->name));
-    at = put_text(at, bytes_str(m->zone));
-    at = put_text(at, bytes_str(m->addr.host));
-    return (size_t)(at - out);
-}
-
-int ring_value_encode(const struct ring_value *v, struct buf *out)
-{
-    /* All the room first: no half value is left behind when memory runs out. */
-    int status = buf_reserve(out, VALUE_HEADER_BYTES + (size_t)v->member_count * MEMBER_MAX_BYTES);
-    if (status != KV_OK)
-        return status;
-    uint8_t piece[MEMBER_MAX_BYTES];
-    encode_header(v, piece);
-    status = buf_append(out, bytes_of(piece, VALUE_HEADER_BYTES));
-    for (uint32_t i = 0; status == KV_OK && i < v->member_count; i++)
-        status = buf_append(out, bytes_of(piece, encode_member(&v->members[i], piece)));
-    return status;
-}
-
-uint64_t ring_value_hash(const struct ring_value *v)
-{
-    uint8_t piece[MEMBER_MAX_BYTES];
-    encode_header(v, piece);
-    uint64_t hash = hash64(bytes_of(piece, VALUE_HEADER_BYTES));
-    for (uint32_t i = 0; i < v->member_count; i++)
-        hash = hash64_seeded(bytes_of(piece, encode_member(&v->members[i], piece)), hash);
-    return hash;
-}
-
-/* ---- decoding -------------------------------------------------------------------------------- */
-
-static int decode_header(struct bytes *in, struct ring_value *v)
-{
-    struct bytes h;
-    int status = bytes_take(in, VALUE_HEADER_BYTES, &h);
-    if (status != KV_OK)
-        return status;
-    v->phase = h.data[1];
-    v->epoch = be64_get(h.data + 2);
-    v->partitions = be32_get(h.data + 10);
-    v->replicas = be32_get(h.data + 14);
-    v->next_id = be32_get(h.data + 18);
-    v->member_count = be32_get(h.data + 22);
-    return h.data[0] == VALUE_VERSION && header_ok(v) ? KV_OK : KV_E_MALFORMED;
-}
-
-static int take_text(struct bytes *in, size_t max, char *out)
-{
-    uint8_t len;
-    struct bytes text;
-    if (bytes_take_byte(in, &len) != KV_OK || len > max || bytes_take(in, len, &text) != KV_OK)
-        return KV_E_MALFORMED;
-    if (len == 0)
-        return KV_OK; /* the member was zeroed */
-    /* A NUL inside would shorten the text: two encodings of one value. */
-    if (memchr(text.data, '\0', len))
-        return KV_E_MALFORMED;
-    memcpy(out, text.data, len);
     return KV_OK;
-}
-
-static int decode_member(struct bytes *in, struct member *m)
-{
-    struct bytes fixed;
-    int status = bytes_take(in, MEMBER_FIXED_BYTES, &fixed);
-    if (status != KV_OK)
-        return status;
-    m->id = be32_get(fixed.data);
-    m->store_id = be64_get(fixed.data + 4);
-    m->weight = be32_get(fixed.data + 12);
-    m->addr.port = (uint16_t)(fixed.data[16] << 8 | fixed.data[17]);
-    if ((status = take_text(in, NAME_MAX_BYTES, m->name)) != KV_OK ||
-        (status = take_text(in, NAME_MAX_BYTES, m->zone)) != KV_OK)
-        return status;
-    return take_text(in, HOST_MAX_BYTES, m->addr.host);
-}
-
-int ring_value_decode(struct bytes in, struct ring_value *out)
-{
-    struct ring_value v = {0};
-    *out = v;
-    int status = decode_header(&in, &v);
-    if (status != KV_OK)
-        return status;
-    /* No more is allocated than the bytes that came can fill. */
-    if (in.len < (size_t)v.member_count * MEMBER_MIN_BYTES)
-        return KV_E_MALFORMED;
-    v.members = calloc(v.member_count, sizeof *v.members);
-    if (!v.members)
-        return KV_E_NO_MEMORY;
-    for (uint32_t i = 0; i < v.member_count; i++)
-        if ((status = decode_member(&in, &v.members[i])) != KV_OK)
-            goto fail;
-    status = in.len == 0 && ring_value_check(&v) == KV_OK ? KV_OK : KV_E_MALFORMED;
-    if (status != KV_OK)
-        goto fail;
-    *out = v;
-    return KV_OK;
-fail:
-    ring_value_deinit(&v);
-    return status;
 }
 
 /* ---- looking up ------------------------------------------------------------------------------ */
@@ -252,8 +164,11 @@ const struct member *ring_value_find(const struct ring_value *v, uint32_t id)
 
 const struct member *ring_value_find_name(const struct ring_value *v, const char *name)
 {
-    for (uint32_t i = 0; i < v->member_count; i++)
-        if (strcmp(v->members[i].name, name) == 0)
-            return &v->members[i];
-    return NULL;
+    const struct member *found = NULL;
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        const struct member *m = &v->members[i];
+        if ((!found || m->weight > 0) && strcmp(m->name, name) == 0)
+            found = m;
+    }
+    return found;
 }

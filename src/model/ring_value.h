@@ -12,7 +12,8 @@
  * (STABLE) only `weight` and `zone` are used, and the others are 0. */
 struct member {
     uint32_t id;       /* small, from next_id, never used again */
-    uint64_t store_id; /* of the store that joined: the same name with another store is another member */
+    uint64_t store_id; /* of the store that joined: the same name with another store is another member. 0: of
+                        * none any more; whoever comes under this name joins in its place */
     char name[NAME_MAX_BYTES + 1];
     char zone[NAME_MAX_BYTES + 1]; /* "" : each member is a zone of its own */
     struct addr addr;
@@ -20,9 +21,9 @@ struct member {
     /* PENDING, SWITCH: */
     uint32_t old_weight; /* before the change; 0: it joins. One of the two is not 0 */
     char old_zone[NAME_MAX_BYTES + 1];
-    bool dead; /* given up for this change: as a displaced home it neither answers nor acknowledges, and its
-                * partitions are taken over from the other homes. It comes back as a new member or not at all
-                */
+    bool dead; /* given up for this change: until the ring is STABLE again it counts nowhere, as no home
+                * before or after it, and what it holds is taken over from the other homes. A member that
+                * stays and has missed what it would need then is left without its store_id (ring/change.c) */
 };
 
 /* DESIGN section 7: STABLE(old) -> PENDING -> SWITCH -> STABLE(target). */
@@ -82,7 +83,11 @@ int ring_value_decode(struct bytes in, struct ring_value *out);
  * member before and one after, and a queue that begins with the change. KV_E_INVALID. */
 int ring_value_check(const struct ring_value *v);
 
-/* A fingerprint of the encoding, chained from member to member so that it needs no memory: two nodes with the
+/* A change that can be asked for by itself, whatever the ring: a known kind, its fields in range, those of
+ * other kinds empty. */
+bool ring_change_ok(const struct ring_change *c);
+
+/* A fingerprint of the encoding, chained from piece to piece so that it needs no memory: two nodes with the
  * same hash place every key alike. */
 uint64_t ring_value_hash(const struct ring_value *v);
 

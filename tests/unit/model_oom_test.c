@@ -17,7 +17,15 @@ static struct member members[3] = {{.id = 1, .name = "a", .weight = 1},
                                    {.id = 3, .name = "c", .weight = 1}};
 
 static const struct ring_value value = {
-    .epoch = 1, .partitions = 64, .replicas = 3, .next_id = 4, .member_count = 3, .members = members};
+    .epoch = 1,
+    .partitions = 64,
+    .replicas = 3,
+    .next_id = 4,
+    .member_count = 3,
+    .members = members,
+    .queue_count = 2,
+    .queue = {{.kind = RING_LEAVE, .member = 2},
+              {.kind = RING_JOIN, .store_id = 9, .weight = 1, .name = "d"}}};
 
 static int encode_decode_copy(struct buf *bytes)
 {
@@ -46,7 +54,7 @@ static void ring_values_report_it(void **state)
         int hits = oom_end();
         assert_int_equal(status, hits ? KV_E_NO_MEMORY : KV_OK);
         failed += hits > 0;
-        bool half = bytes.len != 0 && bytes.len < 26 + 3 * (18 + 4);
+        bool half = bytes.len != 0 && bytes.len < 44 + 3 * (23 + 5) + 22 + 23;
         assert_false(half);
         buf_deinit(&bytes);
         if (!hits)
