@@ -55,6 +55,10 @@
 #define SCAN_PAGE_MAX_BYTES (256u << 10) /* and their keys' bytes */
 #define TRACE_MAX           32u          /* lines of one request's story */
 
+/* Anti-entropy, in one message. */
+#define COMPARE_PARTITIONS_MAX 256u
+#define COMPARE_DIGESTS_MAX    4096u
+
 /* The store's port. */
 #define ROWS_PAGE_MAX_BYTES (1u << 20) /* keys and payloads of one page of whole rows */
 #define STORE_KEYS_MAX      256u       /* keys of one delete or query: other writes wait meanwhile */

@@ -24,25 +24,25 @@ static size_t entries_weight(const struct scan_entry *entries, uint32_t count)
     return weight;
 }
 
+static void release_blob(struct blob **blob)
+{
+    blob_unref(*blob);
+    *blob = NULL;
+}
+
 void message_release(struct message *m)
 {
     switch (m->type) {
-    case MSG_RING:
-        blob_unref(m->ring.value);
-        m->ring.value = NULL;
-        break;
+    case MSG_RING: release_blob(&m->ring.value); break;
     case MSG_PREPARE:
     case MSG_PROMISE:
     case MSG_ACCEPT:
     case MSG_ACCEPTED:
-    case MSG_PREEMPTED:
-        blob_unref(m->paxos.value);
-        m->paxos.value = NULL;
-        break;
-    case MSG_ROWS:
-        blob_unref(m->rows.pack);
-        m->rows.pack = NULL;
-        break;
+    case MSG_PREEMPTED: release_blob(&m->paxos.value); break;
+    case MSG_ROWS: release_blob(&m->rows.pack); break;
+    case MSG_COMPARE: release_blob(&m->compare.digests); break;
+    case MSG_COMPARED: release_blob(&m->compared.pack); break;
+    case MSG_MERGE: release_blob(&m->merge.pack); break;
     case MSG_REQUEST: row_release(&m->request.row); break;
     case MSG_RESPONSE: row_release(&m->response.row); break;
     case MSG_WRITE: row_release(&m->write.row); break;
@@ -64,6 +64,9 @@ size_t message_weight(const struct message *m)
     case MSG_PREEMPTED: return blob_bytes(m->paxos.value).len;
     case MSG_PULL: return m->pull.after.key.len;
     case MSG_ROWS: return m->rows.next.key.len + blob_bytes(m->rows.pack).len;
+    case MSG_COMPARE: return blob_bytes(m->compare.digests).len;
+    case MSG_COMPARED: return blob_bytes(m->compared.pack).len;
+    case MSG_MERGE: return blob_bytes(m->merge.pack).len;
     case MSG_REQUEST: return m->request.key.len + row_weight(&m->request.row);
     case MSG_RESPONSE: return row_weight(&m->response.row);
     case MSG_SCAN: return m->scan.after.key.len + m->scan.prefix.len;
@@ -121,6 +124,14 @@ const char *message_name(enum message_type type)
     case MSG_PROGRESS: return "PROGRESS";
     case MSG_PULL: return "PULL";
     case MSG_ROWS: return "ROWS";
+    case MSG_ROOTS: return "ROOTS";
+    case MSG_LEAVES: return "LEAVES";
+    case MSG_COMPARE: return "COMPARE";
+    case MSG_COMPARED: return "COMPARED";
+    case MSG_MERGE: return "MERGE";
+    case MSG_MERGED: return "MERGED";
+    case MSG_REPAIR: return "REPAIR";
+    case MSG_REPAIR_REPLY: return "REPAIR_REPLY";
     }
     return "?";
 }

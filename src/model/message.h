@@ -63,6 +63,16 @@ enum message_type {
     /* Moving partitions, from an old home to a new one. */
     MSG_PULL = 90, /* one page of a partition's rows, please */
     MSG_ROWS = 91,
+    /* Anti-entropy, between homes of the same partitions. */
+    MSG_ROOTS = 100,    /* my hashes of these partitions: which of yours differ? */
+    MSG_LEAVES = 101,   /* these, and their leaves' hashes */
+    MSG_COMPARE = 102,  /* the rows that I have in these leaves: what do you have that I have not? */
+    MSG_COMPARED = 103, /* these rows; and those I miss */
+    MSG_MERGE = 104,    /* rows that you miss */
+    MSG_MERGED = 105,   /* they are durable */
+    /* An operator's: hash everything again and compare it with everybody. */
+    MSG_REPAIR = 106,
+    MSG_REPAIR_REPLY = 107, /* it has begun */
 };
 
 /* Who is at the other end of a connection. */
@@ -390,6 +400,81 @@ struct msg_rows {
     struct blob *pack; /* NULL: none */
 };
 
+struct partition_root {
+    uint32_t partition;
+    uint64_t hash; /* of its leaves' hashes; 0: it is empty */
+};
+
+struct msg_roots {
+    uint32_t count;
+    const struct partition_root *roots;
+};
+
+/* One partition that differs. Leaf hashes travel as 32 bits, mixed with the id of the question: two that are
+ * alike by chance are not alike in the next round. */
+struct partition_leaves {
+    uint32_t partition;
+    uint8_t held;        /* it is not compared now: its dead rows are being purged */
+    uint64_t filled;     /* a bit for each leaf that has rows */
+    struct bytes hashes; /* of those, four bytes each, in order */
+};
+
+struct msg_leaves {
+    int32_t status; /* KV_E_WRONG_RING, KV_E_OVERLOADED, ... : none was compared */
+    uint32_t count;
+    const struct partition_leaves *partitions;
+};
+
+struct partition_leaf_set {
+    uint32_t partition;
+    uint64_t leaves; /* a bit for each */
+};
+
+/* Of the rows in these leaves, in token order, those behind `after`, up to `upto` and including it ({0, no
+ * key}: to the end), and not younger than `until_hlc`, which may still be on their way. `digests`
+ * (repair/digest.h) stand for what the asker has; all rows without one are wanted. With `fetch` they name
+ * keys, and just those are wanted. */
+struct msg_compare {
+    struct cursor after, upto;
+    uint64_t until_hlc;
+    uint8_t fetch;
+    uint32_t count;
+    const struct partition_leaf_set *sets; /* in order of partition */
+    struct blob *digests;                  /* NULL: none */
+};
+
+/* Both have the key of a digest, but not the same row. */
+struct compare_conflict {
+    uint32_t index; /* of the digest */
+    struct stamp stamp;
+};
+
+struct msg_compared {
+    int32_t status;
+    uint8_t done;       /* the whole range was compared; else */
+    struct cursor next; /* up to here */
+    uint64_t began_hlc; /* the rows were not read before; older than ROW_AGE_MAX_MS is refused */
+    struct bytes wants; /* a bit for each digest whose row is missed; zeros at the end left out */
+    uint32_t count;
+    const struct compare_conflict *conflicts;
+    struct blob *pack; /* rows (model/pack.h); NULL: none */
+};
+
+struct msg_merge {
+    uint64_t began_hlc; /* as in msg_compared */
+    struct blob *pack;  /* rows (model/pack.h) */
+};
+
+struct msg_merged {
+    int32_t status;
+};
+
+struct msg_repair_reply {
+    int32_t status;
+    uint32_t partitions; /* that will be compared */
+    uint32_t peers;      /* and with how many */
+};
+
 struct message {
     enum message_type type;
     uint64_t id;         /* request id; an answer carries its request's */
@@ -425,6 +510,13 @@ struct message {
         struct msg_progress progress;
         struct msg_pull pull;
         struct msg_rows rows;
+        struct msg_roots roots;
+        struct msg_leaves leaves;
+        struct msg_compare compare;
+        struct msg_compared compared;
+        struct msg_merge merge;
+        struct msg_merged merged;
+        struct msg_repair_reply repair_reply;
     };
 };
 

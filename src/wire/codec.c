@@ -40,6 +40,14 @@ static const struct codec *const codecs[] = {
     [MSG_PROGRESS] = &codec_progress,
     [MSG_PULL] = &codec_pull,
     [MSG_ROWS] = &codec_rows,
+    [MSG_ROOTS] = &codec_roots,
+    [MSG_LEAVES] = &codec_leaves,
+    [MSG_COMPARE] = &codec_compare,
+    [MSG_COMPARED] = &codec_compared,
+    [MSG_MERGE] = &codec_merge,
+    [MSG_MERGED] = &codec_merged,
+    [MSG_REPAIR] = &codec_nothing,
+    [MSG_REPAIR_REPLY] = &codec_repair_reply,
 };
 
 const struct codec *codec_of(uint32_t type)

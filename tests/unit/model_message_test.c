@@ -81,14 +81,19 @@ static void a_proposed_ring_is_released_with_its_message(void **state)
     }
 }
 
-static void packed_rows_are_released_with_their_message(void **state)
+static void packs_are_released_with_their_message(void **state)
 {
     (void)state;
     struct blob *pack = blob_copy(bytes_str("rows"));
-    struct message m = {.type = MSG_ROWS, .rows = {.pack = blob_ref(pack), .next.key = bytes_str("key")}};
-    assert_int_equal(message_weight(&m), strlen("rows") + strlen("key"));
-    message_release(&m);
-    message_release(&m);
+    struct message m[] = {{.type = MSG_ROWS, .rows.pack = blob_ref(pack)},
+                          {.type = MSG_COMPARE, .compare.digests = blob_ref(pack)},
+                          {.type = MSG_COMPARED, .compared.pack = blob_ref(pack)},
+                          {.type = MSG_MERGE, .merge.pack = blob_ref(pack)}};
+    for (size_t i = 0; i < sizeof m / sizeof m[0]; i++) {
+        assert_int_equal(message_weight(&m[i]), strlen("rows"));
+        message_release(&m[i]);
+        message_release(&m[i]);
+    }
     assert_int_equal(pack->refs, 1);
     blob_unref(pack);
 }
@@ -132,14 +137,15 @@ static void requests_weigh_their_keys(void **state)
 static void types_have_names(void **state)
 {
     (void)state;
-    const int types[] = {MSG_NONE,         MSG_HELLO,       MSG_WELCOME,    MSG_REFUSED,    MSG_RING_GET,
-                         MSG_RING,         MSG_FOUND,       MSG_REQUEST,    MSG_RESPONSE,   MSG_SCAN,
-                         MSG_SCAN_PAGE,    MSG_STATUS_GET,  MSG_STATUS,     MSG_STATS_GET,  MSG_STATS,
-                         MSG_FAULT,        MSG_FAULT_REPLY, MSG_WRITE,      MSG_WRITE_ACK,  MSG_READ,
-                         MSG_READ_REPLY,   MSG_RANGE,       MSG_RANGE_PAGE, MSG_PING,       MSG_PING_REQ,
-                         MSG_ACK,          MSG_NACK,        MSG_SYNC,       MSG_SYNC_REPLY, MSG_PREPARE,
-                         MSG_PROMISE,      MSG_ACCEPT,      MSG_ACCEPTED,   MSG_PREEMPTED,  MSG_CHANGE,
-                         MSG_CHANGE_REPLY, MSG_PROGRESS,    MSG_PULL,       MSG_ROWS};
+    const int types[] = {
+        MSG_NONE,      MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,    MSG_RING,
+        MSG_FOUND,     MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,      MSG_SCAN_PAGE,   MSG_STATUS_GET,
+        MSG_STATUS,    MSG_STATS_GET, MSG_STATS,      MSG_FAULT,     MSG_FAULT_REPLY, MSG_WRITE,
+        MSG_WRITE_ACK, MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,  MSG_PING,
+        MSG_PING_REQ,  MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,  MSG_PREPARE,
+        MSG_PROMISE,   MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,      MSG_CHANGE_REPLY,
+        MSG_PROGRESS,  MSG_PULL,      MSG_ROWS,       MSG_ROOTS,     MSG_LEAVES,      MSG_COMPARE,
+        MSG_COMPARED,  MSG_MERGE,     MSG_MERGED,     MSG_REPAIR,    MSG_REPAIR_REPLY};
     const size_t count = sizeof types / sizeof types[0];
     for (size_t i = 0; i < count; i++) {
         assert_string_not_equal(message_name((enum message_type)types[i]), "?");
@@ -183,7 +189,7 @@ int main(void)
         cmocka_unit_test(a_row_is_released_with_its_message),
         cmocka_unit_test(a_ring_is_released_with_its_message),
         cmocka_unit_test(a_proposed_ring_is_released_with_its_message),
-        cmocka_unit_test(packed_rows_are_released_with_their_message),
+        cmocka_unit_test(packs_are_released_with_their_message),
         cmocka_unit_test(pages_release_their_rows),
         cmocka_unit_test(requests_weigh_their_keys),
         cmocka_unit_test(types_have_names),

@@ -217,6 +217,15 @@ static const struct refusal refusals[] = {
     {"a nameless member", MSG_STATUS, "0a0163 1a016e 7a00", 0, KV_E_MALFORMED},
     {"fault kind 256", MSG_FAULT, "088002", 0, KV_E_MALFORMED},
     {"fault rule kind 256", MSG_FAULT_REPLY, "7a03 088002", 0, KV_E_MALFORMED},
+    {"leaf hashes", MSG_LEAVES, "7a0f 190300000000000000 220400000000", 0, KV_E_MALFORMED},
+    {"as many as leaves", MSG_LEAVES, "7a13 190300000000000000 22080000000000000000", 0, KV_OK},
+    {"leaves without hashes", MSG_LEAVES, "7a09 190300000000000000", 0, KV_E_MALFORMED},
+    {"digests", MSG_COMPARE, "2808", 8, KV_OK},
+    {"half a digest", MSG_COMPARE, "2808", 4, KV_E_MALFORMED},
+    {"a conflict", MSG_COMPARED, "7a03 08ff1f", 0, KV_OK},
+    {"a conflict above its limit", MSG_COMPARED, "7a03 088020", 0, KV_E_MALFORMED},
+    {"rows", MSG_COMPARED, "3003", 3, KV_OK},
+    {"rows of no size", MSG_MERGE, "", 3, KV_E_MALFORMED},
 };
 
 static void test_fields(void **state)
@@ -304,6 +313,10 @@ static void test_list_limits(void **state)
         {MSG_RANGE_PAGE, "", "7a19" KEY "1214 0801" STAMP, SCAN_PAGE_MAX},
         {MSG_STATUS, "0a0163 1a016e", "7a03 12016e", 2 * MEMBERS_MAX},
         {MSG_STATS, "", "7a00", 1024},
+        {MSG_ROOTS, "", "7a00", COMPARE_PARTITIONS_MAX},
+        {MSG_LEAVES, "", "7a00", COMPARE_PARTITIONS_MAX},
+        {MSG_COMPARE, "", "7a00", COMPARE_PARTITIONS_MAX},
+        {MSG_COMPARED, "", "7a00", COMPARE_DIGESTS_MAX},
         {MSG_FAULT_REPLY, "", "7a00", 256},
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
@@ -321,8 +334,9 @@ static void test_list_limits(void **state)
 static void test_flood_of_items(void **state)
 {
     (void)state;
-    static const enum message_type with_lists[] = {MSG_SYNC,   MSG_PING,  MSG_RESPONSE,   MSG_SCAN_PAGE,
-                                                   MSG_STATUS, MSG_STATS, MSG_FAULT_REPLY};
+    static const enum message_type with_lists[] = {MSG_SYNC,   MSG_PING,    MSG_RESPONSE,    MSG_SCAN_PAGE,
+                                                   MSG_STATUS, MSG_STATS,   MSG_FAULT_REPLY, MSG_ROOTS,
+                                                   MSG_LEAVES, MSG_COMPARE, MSG_COMPARED};
     buf_clear(&body);
     while (body.len + 2 <= WIRE_BODY_MAX_BYTES)
         append_hex("7a00");
@@ -335,6 +349,18 @@ static void test_flood_of_items(void **state)
     while (body.len + 3 <= WIRE_BODY_MAX_BYTES)
         append_hex(KEY);
     (void)decode(MSG_WRITE, 0);
+}
+
+/* One bit for each digest that there may be, and no more. */
+static void test_too_many_wants(void **state)
+{
+    (void)state;
+    static const uint8_t ones[COMPARE_DIGESTS_MAX / 8 + 1] = {1};
+    for (size_t over = 0; over <= 1; over++) {
+        buf_clear(&body);
+        field_bytes(5, ones, COMPARE_DIGESTS_MAX / 8 + over);
+        assert_int_equal(decode(MSG_COMPARED, 0), over ? KV_E_TOO_LARGE : KV_OK);
+    }
 }
 
 /* A packed list names its size in bytes: 64 bytes of hints become at most 64 numbers. */
@@ -390,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nested_text_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood_of_items, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_wants, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood_of_hints, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_arenas, setup, teardown),
     };

@@ -6,13 +6,14 @@
 #include "unit/wire_text.h"
 
 const enum message_type all_types[] = {
-    MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,    MSG_RING,         MSG_FOUND,
-    MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,      MSG_SCAN_PAGE,   MSG_STATUS_GET,   MSG_STATUS,
-    MSG_STATS_GET, MSG_STATS,      MSG_FAULT,     MSG_FAULT_REPLY, MSG_WRITE,        MSG_WRITE_ACK,
-    MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,  MSG_PING,         MSG_PING_REQ,
-    MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,  MSG_PREPARE,      MSG_PROMISE,
-    MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,      MSG_CHANGE_REPLY, MSG_PROGRESS,
-    MSG_PULL,      MSG_ROWS,
+    MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,     MSG_RING,         MSG_FOUND,
+    MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,      MSG_SCAN_PAGE,    MSG_STATUS_GET,   MSG_STATUS,
+    MSG_STATS_GET, MSG_STATS,      MSG_FAULT,     MSG_FAULT_REPLY,  MSG_WRITE,        MSG_WRITE_ACK,
+    MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,   MSG_PING,         MSG_PING_REQ,
+    MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,   MSG_PREPARE,      MSG_PROMISE,
+    MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,       MSG_CHANGE_REPLY, MSG_PROGRESS,
+    MSG_PULL,      MSG_ROWS,       MSG_ROOTS,     MSG_LEAVES,       MSG_COMPARE,      MSG_COMPARED,
+    MSG_MERGE,     MSG_MERGED,     MSG_REPAIR,    MSG_REPAIR_REPLY,
 };
 const size_t all_types_count = sizeof all_types / sizeof all_types[0];
 
@@ -440,68 +441,7 @@ static void random_membership(struct maker *k, struct message *m)
     m->probe.gossip = random_gossip(k, &m->probe.count);
 }
 
-static struct ballot any_ballot(struct prng *p)
-{
-    return (struct ballot){any_u64(p), any_u32(p)};
-}
-
-static void random_paxos(struct maker *k, struct message *m)
-{
-    m->paxos = (struct msg_paxos){
-        .epoch = any_u64(k->p),
-        .ballot = any_ballot(k->p),
-        .other = any_ballot(k->p),
-        .value =
-            any_blob(k->p, m->type == MSG_PROMISE || m->type == MSG_ACCEPT ? up_to(k->p, k->value_max) : 0),
-    };
-}
-
-static struct ring_change any_change(struct maker *k)
-{
-    struct prng *p = k->p;
-    struct ring_change c = {
-        .kind = any_u8(p, RING_ZONE),
-        .member = any_u32(p),
-        .store_id = any_u64(p),
-        .weight = up_to(p, WEIGHT_MAX),
-        .addr = any_addr(p),
-    };
-    strcpy(c.name, any_text(p, k->arena, 0, NAME_MAX_BYTES, NAME_CHARS));
-    strcpy(c.zone, any_text(p, k->arena, 0, NAME_MAX_BYTES, NAME_CHARS));
-    return c;
-}
-
-static void random_change(struct maker *k, struct message *m)
-{
-    struct prng *p = k->p;
-    switch (m->type) {
-    case MSG_CHANGE: m->change = (struct msg_change){any_change(k), any_u32(p), any_u8(p, 1)}; break;
-    case MSG_CHANGE_REPLY:
-        m->change_reply = (struct msg_change_reply){
-            .status = any_status(p),
-            .text = any_text(p, k->arena, 0, 255, TEXT_CHARS),
-            .epoch = any_u64(p),
-            .moved = any_u32(p),
-            .least = any_u32(p),
-            .total = any_u32(p),
-            .max_over_mean_milli = any_u32(p),
-        };
-        break;
-    default:
-        m->progress = (struct msg_progress){any_u64(p), any_u8(p, 1), any_u32(p), any_u32(p), any_u64(p)};
-    }
-}
-
-static void random_transfer(struct maker *k, struct message *m)
-{
-    struct prng *p = k->p;
-    struct cursor cursor = any_cursor(p, k->arena, k->key_max);
-    if (m->type == MSG_PULL)
-        m->pull = (struct msg_pull){up_to(p, RING_PARTITIONS_MAX - 1), cursor, any_u32(p)};
-    else
-        m->rows = (struct msg_rows){any_status(p), any_u8(p, 1), cursor, any_u64(p),
-                                    any_blob(p, up_to(p, k->value_max))};
-}
+#include "unit/wire_random.h"
 
 struct message random_message(struct prng *p, struct arena *arena, enum message_type type,
                               enum message_size size)
@@ -533,8 +473,10 @@ struct message random_message(struct prng *p, struct arena *arena, enum message_
         random_paxos(&k, &m);
     else if (type <= MSG_PROGRESS)
         random_change(&k, &m);
-    else
+    else if (type <= MSG_ROWS)
         random_transfer(&k, &m);
+    else
+        random_entropy(&k, &m);
     return m;
 }
 

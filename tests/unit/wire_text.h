@@ -384,6 +384,70 @@ static void say_transfer(struct buf *out, const struct message *m)
     }
 }
 
+static void say_partitions(struct buf *out, const struct message *m)
+{
+    switch (m->type) {
+    case MSG_ROOTS:
+        for (uint32_t i = 0; i < m->roots.count; i++) {
+            say_u64(out, "\n  partition", m->roots.roots[i].partition);
+            say_u64(out, "hash", m->roots.roots[i].hash);
+        }
+        break;
+    case MSG_LEAVES:
+        say_status(out, m->leaves.status);
+        for (uint32_t i = 0; i < m->leaves.count; i++) {
+            const struct partition_leaves *p = &m->leaves.partitions[i];
+            say_u64(out, "\n  partition", p->partition);
+            say_u64(out, "held", p->held);
+            say_u64(out, "filled", p->filled);
+            say_bytes(out, "hashes", p->hashes);
+        }
+        break;
+    case MSG_COMPARE:
+        say_cursor(out, &m->compare.after);
+        say_cursor(out, &m->compare.upto);
+        say_u64(out, "until_hlc", m->compare.until_hlc);
+        say_u64(out, "fetch", m->compare.fetch);
+        say_bytes(out, "digests", blob_bytes(m->compare.digests));
+        for (uint32_t i = 0; i < m->compare.count; i++) {
+            say_u64(out, "\n  partition", m->compare.sets[i].partition);
+            say_u64(out, "leaves", m->compare.sets[i].leaves);
+        }
+        break;
+    default: break;
+    }
+}
+
+static void say_entropy(struct buf *out, const struct message *m)
+{
+    say_partitions(out, m);
+    switch (m->type) {
+    case MSG_COMPARED:
+        say_status(out, m->compared.status);
+        say_u64(out, "done", m->compared.done);
+        say_cursor(out, &m->compared.next);
+        say_u64(out, "began", m->compared.began_hlc);
+        say_bytes(out, "wants", m->compared.wants);
+        say_bytes(out, "pack", blob_bytes(m->compared.pack));
+        for (uint32_t i = 0; i < m->compared.count; i++) {
+            say_u64(out, "\n  index", m->compared.conflicts[i].index);
+            say_stamp(out, m->compared.conflicts[i].stamp);
+        }
+        break;
+    case MSG_MERGE:
+        say_u64(out, "began", m->merge.began_hlc);
+        say_bytes(out, "pack", blob_bytes(m->merge.pack));
+        break;
+    case MSG_MERGED: say_status(out, m->merged.status); break;
+    case MSG_REPAIR_REPLY:
+        say_status(out, m->repair_reply.status);
+        say_u64(out, "partitions", m->repair_reply.partitions);
+        say_u64(out, "peers", m->repair_reply.peers);
+        break;
+    default: break;
+    }
+}
+
 static void say_message(struct buf *out, const struct message *m)
 {
     say_text(out, "type", message_name(m->type));
@@ -401,6 +465,7 @@ static void say_message(struct buf *out, const struct message *m)
     say_paxos(out, m);
     say_change(out, m);
     say_transfer(out, m);
+    say_entropy(out, m);
 }
 
 #endif
