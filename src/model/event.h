@@ -14,7 +14,7 @@ enum event_type {
     EV_PEER_CONNECTED, /* the connection that EF_PEER asked for is there; say HELLO */
     EV_PEER_LOST,      /* ... is gone, or could not be made. The shell dials again by itself, with back-off */
     EV_CONN_CLOSED,    /* an accepted connection is gone */
-    EV_STORE_WRITTEN,  /* EF_STORE_WRITE, _META, _HINT_DONE, _DELETE: durable as asked, or failed */
+    EV_STORE_WRITTEN,  /* EF_STORE_WRITE, _MERGE, _META, _HINT_DONE, _DELETE: durable as asked, or failed */
     EV_STORE_READ,     /* EF_STORE_READ */
     EV_STORE_PAGE,     /* EF_STORE_RANGE, EF_STORE_HINTS, EF_STORE_ROWS */
     EV_STORE_HAS,      /* EF_STORE_HAS */

@@ -28,6 +28,7 @@ static void release_effect(struct effect *e)
     case EF_SEND: message_release(&e->send.message); break;
     case EF_DATAGRAM: message_release(&e->datagram.message); break;
     case EF_STORE_WRITE: row_release(&e->write.row); break;
+    case EF_STORE_MERGE: blob_unref(e->merge.pack); break;
     default: break;
     }
     e->type = EF_NONE;

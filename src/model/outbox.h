@@ -17,6 +17,7 @@ enum effect_type {
     EF_ACCEPT,      /* this connection said a valid HELLO: lift the stranger's limits; `member` 0: a client */
     EF_CLOSE,       /* flush, then close this connection (also a dialled one: it is dialled again later) */
     EF_STORE_WRITE, /* merge a row, and note hints, atomically; EV_STORE_WRITTEN */
+    EF_STORE_MERGE, /* merge all rows of a pack, at once; EV_STORE_WRITTEN */
     EF_STORE_READ,  /* EV_STORE_READ */
     EF_STORE_META,  /* a named value, always synced; EV_STORE_WRITTEN */
     EF_STORE_RANGE, /* a page of the store's own rows in token order; EV_STORE_PAGE */
@@ -56,6 +57,9 @@ struct effect {
             uint8_t hint_count;
             uint32_t hints[HOLDERS_MAX];
         } write;
+        struct {
+            struct blob *pack; /* which pack_take was seen to take apart to the end */
+        } merge;
         struct {
             struct bytes key;
             bool stamp_only; /* no payload wanted */

@@ -303,6 +303,7 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
             net_close(s, c, end);
         break;
     case EF_STORE_WRITE:
+    case EF_STORE_MERGE:
     case EF_STORE_READ:
     case EF_STORE_META:
     case EF_STORE_RANGE:

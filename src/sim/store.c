@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "kv_error.h"
 #include "model/key.h"
+#include "model/pack.h"
 
 struct place {
     uint32_t member; /* of a note; 0: a row */
@@ -162,6 +163,8 @@ static void job_free(struct sim_job *job)
 {
     if (job->effect.type == EF_STORE_WRITE)
         row_release(&job->effect.write.row);
+    if (job->effect.type == EF_STORE_MERGE)
+        blob_unref(job->effect.merge.pack);
     buf_deinit(&job->held[0]);
     buf_deinit(&job->held[1]);
     free(job);
@@ -247,6 +250,7 @@ struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
     list_push_back(&st->jobs, &job->link);
     switch (job->effect.type) {
     case EF_STORE_WRITE: hold(job, 0, &job->effect.write.key); break;
+    case EF_STORE_MERGE: break; /* nothing is borrowed */
     case EF_STORE_READ: hold(job, 0, &job->effect.read.key); break;
     case EF_STORE_META: hold(job, 0, &job->effect.meta.value); break;
     case EF_STORE_RANGE:
@@ -261,8 +265,8 @@ struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
 
 bool sim_job_is_write(const struct sim_job *job)
 {
-    return job->effect.type == EF_STORE_WRITE || job->effect.type == EF_STORE_META ||
-           job->effect.type == EF_STORE_HINT_DONE;
+    return job->effect.type == EF_STORE_WRITE || job->effect.type == EF_STORE_MERGE ||
+           job->effect.type == EF_STORE_META || job->effect.type == EF_STORE_HINT_DONE;
 }
 
 /* ---- what a power cut undoes ---- */
@@ -355,14 +359,31 @@ void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg)
 
 /* ---- writing ---- */
 
+static void merge_row(struct sim_store *st, struct bytes key, const struct row *row)
+{
+    remember(st, 0, key);
+    struct record *r = find_or_add(&st->rows, 0, key);
+    if (row_wins(row, &r->row)) {
+        row_release(&r->row);
+        r->row = row_ref(row);
+    }
+}
+
+static void merge_pack(struct sim_store *st, const struct blob *pack)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row p;
+    while (rest.len) {
+        KV_ASSERT(pack_take(&rest, &p) == KV_OK);
+        p.row.payload = blob_copy(p.payload);
+        merge_row(st, p.key, &p.row);
+        row_release(&p.row);
+    }
+}
+
 static void merge(struct sim_store *st, const struct effect *e)
 {
-    remember(st, 0, e->write.key);
-    struct record *r = find_or_add(&st->rows, 0, e->write.key);
-    if (row_wins(&e->write.row, &r->row)) {
-        row_release(&r->row);
-        r->row = row_ref(&e->write.row);
-    }
+    merge_row(st, e->write.key, &e->write.row);
     for (uint8_t i = 0; i < e->write.hint_count; i++) {
         remember(st, e->write.hints[i], e->write.key);
         struct record *note = find_or_add(&st->notes, e->write.hints[i], e->write.key);
@@ -400,6 +421,7 @@ static int apply(struct sim_store *st, const struct effect *e)
     st->sequence++;
     switch (e->type) {
     case EF_STORE_WRITE: merge(st, e); break;
+    case EF_STORE_MERGE: merge_pack(st, e->merge.pack); break;
     case EF_STORE_META: sim_store_meta_put(st, e->meta.name, e->meta.value); break;
     default: hint_done(st, e); break;
     }

@@ -108,6 +108,7 @@ static void run_one(struct shell *s, struct effect *e)
     case EF_ACCEPT: run_accept(s, e); break;
     case EF_CLOSE: run_close(s, e); break;
     case EF_STORE_WRITE:
+    case EF_STORE_MERGE:
     case EF_STORE_READ:
     case EF_STORE_META:
     case EF_STORE_RANGE:

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "kv_error.h"
+#include "model/pack.h"
 #include "uv/storage_state.h"
 
 static uint64_t mono_us(void)
@@ -36,15 +37,12 @@ static void set_written(struct storage_job *job, int status, uint64_t sequence)
     job->event.written.sequence = sequence;
 }
 
-/* Writes one batch of puts; all get the same answer. */
-static void write_batch(struct storage *s, struct storage_job **jobs, size_t count)
+/* Writes one batch: KV_OK or KV_E_FULL. */
+static int write_puts(struct storage *s, struct store_put *puts, size_t count, uint64_t *sequence)
 {
-    struct store_put puts[STORAGE_BATCH_MAX];
-    for (size_t i = 0; i < count; i++)
-        puts[i] = jobs[i]->put;
     bool sync = s->mode == SYNC_ALWAYS;
-    uint64_t sequence = 0, begin = mono_us();
-    int rc = store_write(s->store, puts, count, sync, &sequence);
+    uint64_t begin = mono_us();
+    int rc = store_write(s->store, puts, count, sync, sequence);
     if (rc != KV_OK && rc != KV_E_FULL)
         die("write", rc);
     s->writes.batches++;
@@ -57,8 +55,60 @@ static void write_batch(struct storage *s, struct storage_job **jobs, size_t cou
         s->unsynced_since_us = begin;
     }
     s->full = rc == KV_E_FULL;
+    return rc;
+}
+
+/* All of them get the same answer. */
+static void write_batch(struct storage *s, struct storage_job **jobs, size_t count)
+{
+    struct store_put puts[STORAGE_BATCH_MAX];
+    uint64_t sequence = 0;
+    for (size_t i = 0; i < count; i++)
+        puts[i] = jobs[i]->put;
+    int rc = write_puts(s, puts, count, &sequence);
     for (size_t i = 0; i < count; i++)
         set_written(jobs[i], rc, sequence);
+}
+
+static uint32_t count_rows(const struct blob *pack)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row row;
+    uint32_t count = 0;
+    while (rest.len && pack_take(&rest, &row) == KV_OK)
+        count++;
+    return count;
+}
+
+/* The rows of a pack as puts, each with a payload of its own. KV_E_NO_MEMORY; what was made is released by
+ * the caller all the same. */
+static int unpack(const struct blob *pack, struct store_put *puts)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row row;
+    for (; rest.len && pack_take(&rest, &row) == KV_OK; puts++) {
+        puts->key = row.key;
+        puts->row = row.row;
+        puts->row.payload = blob_copy(row.payload);
+        if (row.payload.len && !puts->row.payload)
+            return KV_E_NO_MEMORY;
+    }
+    return KV_OK;
+}
+
+/* One batch, whatever its size. Without memory for it nothing is written, and whoever asked may ask again. */
+static void write_pack(struct storage *s, struct storage_job *job)
+{
+    uint32_t count = count_rows(job->pack);
+    struct store_put *puts = calloc(count + 1, sizeof *puts);
+    uint64_t sequence = 0;
+    int rc = puts ? unpack(job->pack, puts) : KV_E_NO_MEMORY;
+    if (rc == KV_OK)
+        rc = write_puts(s, puts, count, &sequence);
+    for (uint32_t i = 0; puts && i < count; i++)
+        row_release(&puts[i].row);
+    free(puts);
+    set_written(job, rc, sequence);
 }
 
 static void write_other(struct storage *s, struct storage_job *job)
@@ -95,7 +145,9 @@ static void write_all(struct storage *s, struct list *jobs, struct list *to)
         if (count)
             write_batch(s, batch, count);
         count = bytes = 0;
-        if (!is_put)
+        if (job->type == EF_STORE_MERGE)
+            write_pack(s, job);
+        else if (!is_put)
             write_other(s, job);
     }
     if (count)
@@ -229,7 +281,8 @@ static bool inline_is_better(const struct storage *s)
         return false;
     const struct storage_job *job = container_of(s->gathered.next, struct storage_job, link);
     return s->published.last_sync_us < STORAGE_INLINE_MAX_US &&
-           blob_bytes(job->put.row.payload).len <= STORAGE_INLINE_MAX_BYTES;
+           blob_bytes(job->put.row.payload).len <= STORAGE_INLINE_MAX_BYTES &&
+           blob_bytes(job->pack).len <= STORAGE_INLINE_MAX_BYTES;
 }
 
 static void start_writing(struct storage *s)

@@ -41,6 +41,7 @@ struct storage_job {
     struct event event; /* the completion */
     /* The request, copied or owned. */
     struct store_put put; /* also key and member of the other kinds */
+    struct blob *pack;    /* of a merge */
     struct cursor after;
     uint32_t member;
     uint32_t limit;

@@ -38,6 +38,8 @@ void storage_job_release(struct storage_job *job)
             blob_unref(e->page.entries[i].row.payload);
     }
     row_release(&job->put.row);
+    blob_unref(job->pack);
+    job->pack = NULL;
     if (job->has_arena) {
         arena_deinit(&job->arena);
         job->has_arena = false;
@@ -80,6 +82,10 @@ static int job_fill(struct storage_job *job, struct effect *e)
             job->put.row = e->write.row;
             e->write.row = row_absent();
         }
+        break;
+    case EF_STORE_MERGE:
+        job->pack = e->merge.pack;
+        e->merge.pack = NULL;
         break;
     case EF_STORE_READ:
         rc = job_copy_key(job, e->read.key, &job->put.key);

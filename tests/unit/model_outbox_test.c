@@ -62,7 +62,8 @@ static void reset_drops_what_effects_own(void **state)
     struct effect *taken = outbox_add(out, EF_STORE_WRITE);
     taken->write.row = row_ref(&r);
     taken->type = EF_NONE;
-    assert_int_equal(b->refs, 5);
+    outbox_add(out, EF_STORE_MERGE)->merge.pack = blob_ref(b);
+    assert_int_equal(b->refs, 6);
     outbox_reset(out);
     assert_int_equal(b->refs, 2);
     blob_unref(b);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "uv_support.h"
+#include "model/pack.h"
 #include "uv/storage_state.h"
 
 #define JOBS_MAX 4096
@@ -240,6 +241,40 @@ static void test_meta_and_hints_keep_their_place_among_puts(void **state)
     buf_deinit(&value);
 }
 
+/* A page of a transfer: one effect, one batch, however many rows. */
+static void test_a_pack_is_one_batch(void **state)
+{
+    (void)state;
+    enum { ROWS = STORAGE_BATCH_MAX + 100 };
+    static char texts[ROWS][32];
+    static struct page_entry entries[ROWS];
+    struct blob *value = blob_copy(bytes_str("packed"));
+    for (uint32_t i = 0; i < ROWS; i++)
+        entries[i] = (struct page_entry){
+            .key = key_of(i, texts[i]),
+            .row = {.kind = ROW_REGISTER, .stamp = {7, i}, .raw_size = value->len, .payload = value}};
+    write_row(1, 10); /* older */
+    wait_for(1);
+    uint64_t batches = storage_counters(t.storage).batches;
+    struct effect e = {.type = EF_STORE_MERGE, .op = 2, .merge.pack = pack_rows(entries, ROWS)};
+    struct blob *pack = blob_ref(e.merge.pack);
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+    wait_for(2);
+    assert_true(in_order());
+    assert_int_equal(storage_counters(t.storage).batches, batches + 1);
+    assert_int_equal(storage_counters(t.storage).rows, ROWS + 1);
+    assert_int_equal(pack->refs, 1);
+    blob_unref(pack);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct row row;
+        assert_int_equal(store_read(t.store, entries[i].key, STORE_ANY, false, &row), KV_OK);
+        assert_int_equal(row.stamp.origin, i);
+        assert_true(bytes_eq(blob_bytes(row.payload), bytes_str("packed")));
+        row_release(&row);
+    }
+    blob_unref(value);
+}
+
 static void test_interval_syncs_in_time_and_none_never(void **state)
 {
     (void)state;
@@ -411,6 +446,7 @@ int main(void)
         test(test_while_one_batch_syncs_the_next_gathers),
         test(test_a_large_row_is_not_written_on_the_loop),
         test(test_meta_and_hints_keep_their_place_among_puts),
+        test(test_a_pack_is_one_batch),
         test(test_interval_syncs_in_time_and_none_never),
         test(test_stop_writes_what_was_submitted),
         test(test_a_cached_read_takes_no_thread),
