@@ -16,6 +16,14 @@ static void release_entries(const struct scan_entry *entries, uint32_t *count)
     *count = 0;
 }
 
+static size_t keys_weight(const struct row_version *rows, uint32_t count)
+{
+    size_t weight = 0;
+    for (uint32_t i = 0; i < count; i++)
+        weight += rows[i].key.len;
+    return weight;
+}
+
 static size_t entries_weight(const struct scan_entry *entries, uint32_t count)
 {
     size_t weight = 0;
@@ -67,6 +75,7 @@ size_t message_weight(const struct message *m)
     case MSG_COMPARE: return blob_bytes(m->compare.digests).len;
     case MSG_COMPARED: return blob_bytes(m->compared.pack).len;
     case MSG_MERGE: return blob_bytes(m->merge.pack).len;
+    case MSG_PURGE: return keys_weight(m->purge.rows, m->purge.count);
     case MSG_REQUEST: return m->request.key.len + row_weight(&m->request.row);
     case MSG_RESPONSE: return row_weight(&m->response.row);
     case MSG_SCAN: return m->scan.after.key.len + m->scan.prefix.len;
@@ -132,6 +141,8 @@ const char *message_name(enum message_type type)
     case MSG_MERGED: return "MERGED";
     case MSG_REPAIR: return "REPAIR";
     case MSG_REPAIR_REPLY: return "REPAIR_REPLY";
+    case MSG_PURGE: return "PURGE";
+    case MSG_PURGE_REPLY: return "PURGE_REPLY";
     }
     return "?";
 }

@@ -73,6 +73,9 @@ enum message_type {
     /* An operator's: hash everything again and compare it with everybody. */
     MSG_REPAIR = 106,
     MSG_REPAIR_REPLY = 107, /* it has begun */
+    /* Purging dead rows (repair/purge.h), from a partition's first home to the members, itself included. */
+    MSG_PURGE = 110, /* what have you of these rows? or: delete them */
+    MSG_PURGE_REPLY = 111,
 };
 
 /* Who is at the other end of a connection. */
@@ -474,6 +477,30 @@ struct msg_repair_reply {
     uint32_t partitions; /* that will be compared */
     uint32_t peers;      /* and with how many */
 };
+/* The steps of a purge, in order (DESIGN section 7). */
+enum purge_step {
+    PURGE_SAME = 1,   /* to the homes: are these rows yours, exactly so? */
+    PURGE_NONE = 2,   /* to the others: have you nothing of these keys? And from now on watch them */
+    PURGE_STILL = 3,  /* to all: is it still so? */
+    PURGE_DELETE = 4, /* to the homes: then delete each that is */
+};
+
+struct msg_purge {
+    uint8_t step; /* enum purge_step */
+    uint32_t partition;
+    uint64_t round;     /* which, of this partition: the driver's clock when it began */
+    uint64_t after_hlc; /* to be done only when the receiver's clock is beyond this */
+    uint32_t count;     /* 1..STORE_KEYS_MAX */
+    const struct row_version *rows;
+};
+
+struct msg_purge_reply {
+    int32_t status;
+    uint64_t hlc;        /* the sender's clock when it looked, however far that is ahead of its floor */
+    struct bytes passed; /* a bit for each row, the lowest first: the answer is yes */
+};
+
+#define PURGE_BITS_BYTES (STORE_KEYS_MAX / 8)
 
 struct message {
     enum message_type type;
@@ -517,6 +544,8 @@ struct message {
         struct msg_merge merge;
         struct msg_merged merged;
         struct msg_repair_reply repair_reply;
+        struct msg_purge purge;
+        struct msg_purge_reply purge_reply;
     };
 };
 

@@ -48,6 +48,8 @@ static const struct codec *const codecs[] = {
     [MSG_MERGED] = &codec_merged,
     [MSG_REPAIR] = &codec_nothing,
     [MSG_REPAIR_REPLY] = &codec_repair_reply,
+    [MSG_PURGE] = &codec_purge,
+    [MSG_PURGE_REPLY] = &codec_purge_reply,
 };
 
 const struct codec *codec_of(uint32_t type)

@@ -129,6 +129,7 @@ extern const struct codec codec_probe, codec_sync;                              
 extern const struct codec codec_paxos, codec_change, codec_change_reply, codec_progress; /* change.c */
 extern const struct codec codec_pull, codec_rows;                                        /* transfer.c */
 extern const struct codec codec_roots, codec_leaves, codec_compare, codec_compared, codec_merge, codec_merged,
-    codec_repair_reply; /* entropy.c */
+    codec_repair_reply;                                   /* entropy.c */
+extern const struct codec codec_purge, codec_purge_reply; /* purge.c */
 
 #endif

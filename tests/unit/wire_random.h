@@ -146,4 +146,25 @@ static void random_entropy(struct maker *k, struct message *m)
     }
 }
 
+static void random_purge(struct maker *k, struct message *m)
+{
+    struct prng *p = k->p;
+    if (m->type == MSG_PURGE_REPLY) {
+        m->purge_reply =
+            (struct msg_purge_reply){any_status(p), any_u64(p), any_bytes(p, k->arena, 0, PURGE_BITS_BYTES)};
+        return;
+    }
+    uint32_t count = 1 + list_count(k, STORE_KEYS_MAX - 1);
+    uint32_t key_max = k->key_max > 1000 ? 1000 : k->key_max; /* together they fit a body */
+    struct row_version *rows = arena_alloc(k->arena, count * sizeof *rows);
+    for (uint32_t i = 0; i < count; i++)
+        rows[i] = (struct row_version){any_bytes(p, k->arena, 1, key_max), {1 + prng_u64(p) / 2, any_u64(p)}};
+    m->purge = (struct msg_purge){(uint8_t)(1 + up_to(p, PURGE_DELETE - 1)),
+                                  up_to(p, RING_PARTITIONS_MAX - 1),
+                                  any_u64(p),
+                                  any_u64(p),
+                                  count,
+                                  rows};
+}
+
 #endif

@@ -90,9 +90,10 @@ static int decode(enum message_type type, size_t payload_len)
 
 /* ---- field by field */
 
-#define KEY   "0a016b" /* field 1: "k" */
-#define STAMP "210100000000000000 290200000000000000"
-#define ROW2  "1218 0801 1802" STAMP "3802" /* field 2: 2 raw bytes */
+#define KEY     "0a016b" /* field 1: "k" */
+#define STAMP   "210100000000000000 290200000000000000"
+#define VERSION KEY "110100000000000000 190200000000000000"
+#define ROW2    "1218 0801 1802" STAMP "3802" /* field 2: 2 raw bytes */
 
 struct refusal {
     const char *what;
@@ -216,6 +217,14 @@ static const struct refusal refusals[] = {
     {"a member's state", MSG_STATUS, "0a0163 1a016e 7a05 12016e 2804", 0, KV_E_MALFORMED},
     {"a nameless member", MSG_STATUS, "0a0163 1a016e 7a00", 0, KV_E_MALFORMED},
     {"fault kind 256", MSG_FAULT, "088002", 0, KV_E_MALFORMED},
+    {"a purge", MSG_PURGE, "0801 7a15" VERSION, 0, KV_OK},
+    {"a purge of no step", MSG_PURGE, "7a15" VERSION, 0, KV_E_MALFORMED},
+    {"a purge's step 5", MSG_PURGE, "0805 7a15" VERSION, 0, KV_E_MALFORMED},
+    {"a purge of nothing", MSG_PURGE, "0801", 0, KV_E_MALFORMED},
+    {"a purge without a key", MSG_PURGE, "0801 7a12 110100000000000000 190200000000000000", 0,
+     KV_E_MALFORMED},
+    {"a purge without a stamp", MSG_PURGE, "0801 7a03" KEY, 0, KV_E_MALFORMED},
+    {"a purge of partition 65536", MSG_PURGE, "0801 10808004 7a15" VERSION, 0, KV_E_MALFORMED},
     {"fault rule kind 256", MSG_FAULT_REPLY, "7a03 088002", 0, KV_E_MALFORMED},
     {"leaf hashes", MSG_LEAVES, "7a0f 190300000000000000 220400000000", 0, KV_E_MALFORMED},
     {"as many as leaves", MSG_LEAVES, "7a13 190300000000000000 22080000000000000000", 0, KV_OK},
@@ -255,9 +264,13 @@ static void test_text_and_key_limits(void **state)
 {
     (void)state;
     static const struct text_limit limits[] = {
-        {MSG_HELLO, 2, NAME_MAX_BYTES, KV_E_MALFORMED}, {MSG_HELLO, 3, NAME_MAX_BYTES, KV_E_MALFORMED},
-        {MSG_REFUSED, 2, 255, KV_E_MALFORMED},          {MSG_READ, 1, KEY_MAX_BYTES, KV_E_TOO_LARGE},
-        {MSG_SCAN, 2, KEY_MAX_BYTES, KV_E_TOO_LARGE},   {MSG_RANGE, 2, KEY_MAX_BYTES, KV_E_TOO_LARGE},
+        {MSG_HELLO, 2, NAME_MAX_BYTES, KV_E_MALFORMED},
+        {MSG_HELLO, 3, NAME_MAX_BYTES, KV_E_MALFORMED},
+        {MSG_REFUSED, 2, 255, KV_E_MALFORMED},
+        {MSG_READ, 1, KEY_MAX_BYTES, KV_E_TOO_LARGE},
+        {MSG_PURGE_REPLY, 3, PURGE_BITS_BYTES, KV_E_MALFORMED},
+        {MSG_SCAN, 2, KEY_MAX_BYTES, KV_E_TOO_LARGE},
+        {MSG_RANGE, 2, KEY_MAX_BYTES, KV_E_TOO_LARGE},
     };
     static char text[KEY_MAX_BYTES + 1];
     memset(text, 'x', sizeof text);

@@ -13,7 +13,7 @@ const enum message_type all_types[] = {
     MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,   MSG_PREPARE,      MSG_PROMISE,
     MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,       MSG_CHANGE_REPLY, MSG_PROGRESS,
     MSG_PULL,      MSG_ROWS,       MSG_ROOTS,     MSG_LEAVES,       MSG_COMPARE,      MSG_COMPARED,
-    MSG_MERGE,     MSG_MERGED,     MSG_REPAIR,    MSG_REPAIR_REPLY,
+    MSG_MERGE,     MSG_MERGED,     MSG_REPAIR,    MSG_REPAIR_REPLY, MSG_PURGE,        MSG_PURGE_REPLY,
 };
 const size_t all_types_count = sizeof all_types / sizeof all_types[0];
 
@@ -475,8 +475,10 @@ struct message random_message(struct prng *p, struct arena *arena, enum message_
         random_change(&k, &m);
     else if (type <= MSG_ROWS)
         random_transfer(&k, &m);
-    else
+    else if (type <= MSG_REPAIR_REPLY)
         random_entropy(&k, &m);
+    else
+        random_purge(&k, &m);
     return m;
 }
 

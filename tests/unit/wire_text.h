@@ -448,6 +448,29 @@ static void say_entropy(struct buf *out, const struct message *m)
     }
 }
 
+static void say_purge(struct buf *out, const struct message *m)
+{
+    switch (m->type) {
+    case MSG_PURGE:
+        say_u64(out, "step", m->purge.step);
+        say_u64(out, "partition", m->purge.partition);
+        say_u64(out, "round", m->purge.round);
+        say_u64(out, "after_hlc", m->purge.after_hlc);
+        say_u64(out, "rows", m->purge.count);
+        for (uint32_t i = 0; i < m->purge.count; i++) {
+            say_bytes(out, "\n  key", m->purge.rows[i].key);
+            say_stamp(out, m->purge.rows[i].stamp);
+        }
+        break;
+    case MSG_PURGE_REPLY:
+        say_status(out, m->purge_reply.status);
+        say_u64(out, "hlc", m->purge_reply.hlc);
+        say_bytes(out, "passed", m->purge_reply.passed);
+        break;
+    default: break;
+    }
+}
+
 static void say_message(struct buf *out, const struct message *m)
 {
     say_text(out, "type", message_name(m->type));
@@ -466,6 +489,7 @@ static void say_message(struct buf *out, const struct message *m)
     say_change(out, m);
     say_transfer(out, m);
     say_entropy(out, m);
+    say_purge(out, m);
 }
 
 #endif
