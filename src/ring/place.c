@@ -18,7 +18,8 @@
 #define NOBODY UINT32_MAX
 
 struct placing {
-    struct ring *ring;
+    const struct ring_value *value;
+    struct ring_lists *lists;
     struct ring_circle circle;
     struct ring_caps caps;
 
@@ -38,7 +39,7 @@ struct placing {
 
 static uint16_t *list_of(const struct placing *p, uint32_t partition)
 {
-    return p->ring->table + (size_t)partition * p->ring->width;
+    return p->lists->table + (size_t)partition * p->lists->width;
 }
 
 static void mark_home(struct placing *p, uint32_t member)
@@ -74,7 +75,7 @@ static uint32_t walk_at(struct placing *p, uint32_t k)
             continue;
         p->walk_mark[member] = p->mark;
         p->walk[p->walk_count++] = member;
-        if (p->walk_count == p->ring->value.member_count)
+        if (p->walk_count == p->value->member_count)
             p->steps = c->count;
     }
     return k < p->walk_count ? p->walk[k] : NOBODY;
@@ -97,7 +98,7 @@ static uint32_t first_below_cap(struct placing *p, bool whole)
         uint32_t member = walk_at(p, k);
         if (member == NOBODY)
             return NOBODY;
-        if (may_be_home(p, member) && p->ring->owned[member] < p->caps.cap[member] &&
+        if (may_be_home(p, member) && p->lists->owned[member] < p->caps.cap[member] &&
             (!whole || p->caps.whole[member]))
             return member;
     }
@@ -106,7 +107,7 @@ static uint32_t first_below_cap(struct placing *p, bool whole)
 /* In proportion to the cap; of equals, who is first on the walk. */
 static uint32_t least_above_cap(struct placing *p)
 {
-    const uint32_t *load = p->ring->owned;
+    const uint32_t *load = p->lists->owned;
     const uint32_t *cap = p->caps.cap;
     uint32_t best = NOBODY;
     for (uint32_t k = 0;; k++) {
@@ -129,39 +130,39 @@ static void place_home(struct placing *p, uint32_t partition, uint32_t slot)
         member = least_above_cap(p);
     KV_ASSERT(member != NOBODY);
     list_of(p, partition)[slot] = (uint16_t)member;
-    p->ring->owned[member]++;
+    p->lists->owned[member]++;
 }
 
 /* Puts the homes into the order of the walk, and behind them whoever else is first on it, those included whom
  * the cap has passed over. */
 static void order_list(struct placing *p, uint32_t partition)
 {
-    uint32_t home = 0, fallback = p->ring->homes;
-    begin(p, partition, p->ring->homes);
-    for (uint32_t k = 0; home < p->ring->homes || fallback < p->ring->width; k++) {
+    uint32_t home = 0, fallback = p->lists->homes;
+    begin(p, partition, p->lists->homes);
+    for (uint32_t k = 0; home < p->lists->homes || fallback < p->lists->width; k++) {
         uint32_t member = walk_at(p, k);
         KV_ASSERT(member != NOBODY);
         if (p->home_mark[member] == p->mark)
             list_of(p, partition)[home++] = (uint16_t)member;
-        else if (fallback < p->ring->width)
+        else if (fallback < p->lists->width)
             list_of(p, partition)[fallback++] = (uint16_t)member;
     }
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static int placing_init(struct placing *p, struct ring *r)
+static int placing_init(struct placing *p, const struct ring_value *value, struct ring_lists *lists)
 {
-    *p = (struct placing){.ring = r};
-    uint32_t count = r->value.member_count;
+    *p = (struct placing){.value = value, .lists = lists};
+    uint32_t count = value->member_count;
     p->walk = calloc(count, sizeof *p->walk);
     p->walk_mark = calloc(count, sizeof *p->walk_mark);
     p->home_mark = calloc(count, sizeof *p->home_mark);
     p->zone_mark = calloc(count, sizeof *p->zone_mark); /* no more zones than members */
     if (!p->walk || !p->walk_mark || !p->home_mark || !p->zone_mark)
         return KV_E_NO_MEMORY;
-    int status = ring_circle_init(&p->circle, &r->value);
-    return status == KV_OK ? ring_caps_init(&p->caps, &r->value, r->homes) : status;
+    int status = ring_circle_init(&p->circle, value);
+    return status == KV_OK ? ring_caps_init(&p->caps, value, lists->homes) : status;
 }
 
 static void placing_deinit(struct placing *p)
@@ -174,18 +175,38 @@ static void placing_deinit(struct placing *p)
     free(p->zone_mark);
 }
 
-int ring_place(struct ring *r)
+static uint32_t min_u32(uint32_t a, uint32_t b)
 {
+    return a < b ? a : b;
+}
+
+int ring_place(const struct ring_value *value, struct ring_lists *out)
+{
+    *out = (struct ring_lists){
+        .homes = min_u32(value->replicas, value->member_count),
+        .width = min_u32(PREFERENCE_MAX, value->member_count),
+    };
+    out->table = calloc((size_t)value->partitions * out->width, sizeof *out->table);
+    out->owned = calloc(value->member_count, sizeof *out->owned);
+    if (!out->table || !out->owned)
+        return KV_E_NO_MEMORY;
     struct placing p;
-    int status = placing_init(&p, r);
+    int status = placing_init(&p, value, out);
     if (status != KV_OK)
         goto out;
-    for (uint32_t slot = 0; slot < r->homes; slot++)
-        for (uint32_t partition = 0; partition < r->value.partitions; partition++)
+    for (uint32_t slot = 0; slot < out->homes; slot++)
+        for (uint32_t partition = 0; partition < value->partitions; partition++)
             place_home(&p, partition, slot);
-    for (uint32_t partition = 0; partition < r->value.partitions; partition++)
+    for (uint32_t partition = 0; partition < value->partitions; partition++)
         order_list(&p, partition);
 out:
     placing_deinit(&p);
     return status;
+}
+
+void ring_lists_deinit(struct ring_lists *l)
+{
+    free(l->table);
+    free(l->owned);
+    *l = (struct ring_lists){0};
 }

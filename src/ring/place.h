@@ -11,9 +11,19 @@
 #ifndef RING_PLACE_H
 #define RING_PLACE_H
 
-#include "ring/ring.h"
+#include "model/ring_value.h"
 
-/* Fills the table and `owned` of a ring whose value, homes and width are there. KV_E_NO_MEMORY. */
-int ring_place(struct ring *r);
+/* The preference lists of one set of members. */
+struct ring_lists {
+    uint32_t homes;  /* per partition: min(N, members) */
+    uint32_t width;  /* min(PREFERENCE_MAX, members) */
+    uint16_t *table; /* partitions x width indexes into value.members: the homes, then the fallbacks */
+    uint32_t *owned; /* by index: partitions it is a home of */
+};
+
+/* `value` is looked at as if it were STABLE: its members by id, weight and zone, its Q and N. KV_E_NO_MEMORY;
+ * deinit is due in either case. */
+int ring_place(const struct ring_value *value, struct ring_lists *out);
+void ring_lists_deinit(struct ring_lists *l);
 
 #endif

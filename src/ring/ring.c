@@ -6,10 +6,17 @@
 #include "base/assert.h"
 #include "kv_error.h"
 #include "ring/place.h"
+#include "ring/slots.h"
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
+static int place_stable(struct ring *r)
 {
-    return a < b ? a : b;
+    struct ring_lists lists;
+    int status = ring_place(&r->value, &lists);
+    r->homes = lists.homes;
+    r->width = lists.width;
+    r->table = lists.table;
+    r->owned = lists.owned;
+    return status;
 }
 
 int ring_create(const struct ring_value *value, struct ring **out)
@@ -22,21 +29,15 @@ int ring_create(const struct ring_value *value, struct ring **out)
     if (!r)
         return KV_E_NO_MEMORY;
     status = ring_value_copy(value, &r->value);
-    if (status != KV_OK)
-        goto fail;
+    if (status == KV_OK)
+        status = value->phase == RING_STABLE ? place_stable(r) : ring_pair_up(r);
+    if (status != KV_OK) {
+        ring_destroy(r);
+        return status;
+    }
     r->hash = ring_value_hash(value);
-    r->homes = min_u32(value->replicas, value->member_count);
-    r->width = min_u32(PREFERENCE_MAX, value->member_count);
-    r->table = calloc((size_t)value->partitions * r->width, sizeof *r->table);
-    r->owned = calloc(value->member_count, sizeof *r->owned);
-    status = r->table && r->owned ? ring_place(r) : KV_E_NO_MEMORY;
-    if (status != KV_OK)
-        goto fail;
     *out = r;
     return KV_OK;
-fail:
-    ring_destroy(r);
-    return status;
 }
 
 void ring_destroy(struct ring *r)
@@ -45,6 +46,8 @@ void ring_destroy(struct ring *r)
         return;
     ring_value_deinit(&r->value);
     free(r->table);
+    free(r->twins);
+    free(r->pairs);
     free(r->owned);
     free(r);
 }
@@ -55,19 +58,56 @@ static const uint16_t *list_of(const struct ring *r, uint32_t partition)
     return r->table + (size_t)partition * r->width;
 }
 
+static uint32_t id_of(const struct ring *r, uint16_t index)
+{
+    return index == RING_NOBODY ? 0 : r->value.members[index].id;
+}
+
 uint32_t ring_preference(const struct ring *r, uint32_t partition, uint32_t out[PREFERENCE_MAX])
 {
     const uint16_t *list = list_of(r, partition);
-    for (uint32_t i = 0; i < r->width; i++)
-        out[i] = r->value.members[list[i]].id;
-    return r->width;
+    uint32_t count = 0;
+    while (count < r->width && list[count] != RING_NOBODY) {
+        out[count] = id_of(r, list[count]);
+        count++;
+    }
+    return count;
+}
+
+uint32_t ring_slots(const struct ring *r, uint32_t partition, struct ring_slot out[REPLICAS_MAX])
+{
+    const uint16_t *list = list_of(r, partition);
+    uint32_t count = r->pairs ? r->twin_width : r->homes;
+    for (uint32_t i = 0; i < count; i++) {
+        struct ring_pair p = {list[i], list[i]};
+        if (r->pairs)
+            p = r->pairs[(size_t)partition * r->twin_width + i];
+        out[i] = (struct ring_slot){id_of(r, p.from), id_of(r, p.to)};
+    }
+    return count;
+}
+
+uint32_t ring_holders(const struct ring *r, uint32_t partition, uint32_t out[2 * REPLICAS_MAX])
+{
+    const uint16_t *list = list_of(r, partition);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->homes; i++)
+        if (!r->value.members[list[i]].dead)
+            out[count++] = id_of(r, list[i]);
+    for (uint32_t i = 0; i < r->twin_width; i++) {
+        uint16_t twin = r->twins[(size_t)partition * r->twin_width + i];
+        if (twin != RING_NOBODY)
+            out[count++] = id_of(r, twin);
+    }
+    return count;
 }
 
 bool ring_is_home(const struct ring *r, uint32_t partition, uint32_t member)
 {
-    const uint16_t *list = list_of(r, partition);
-    for (uint32_t i = 0; i < r->homes; i++)
-        if (r->value.members[list[i]].id == member)
+    struct ring_slot slots[REPLICAS_MAX];
+    uint32_t count = ring_slots(r, partition, slots);
+    for (uint32_t i = 0; i < count; i++)
+        if (member != 0 && (slots[i].from == member || slots[i].to == member))
             return true;
     return false;
 }
@@ -80,16 +120,31 @@ uint32_t ring_owned(const struct ring *r, uint32_t member)
 
 double ring_max_over_mean(const struct ring *r)
 {
-    uint64_t weight = 0;
-    for (uint32_t i = 0; i < r->value.member_count; i++)
+    uint64_t weight = 0, homes = 0;
+    for (uint32_t i = 0; i < r->value.member_count; i++) {
         weight += r->value.members[i].weight;
-    double fair = (double)r->value.partitions * r->homes / (double)weight;
+        homes += r->owned[i];
+    }
+    double fair = (double)homes / (double)weight;
     double most = 0;
     for (uint32_t i = 0; i < r->value.member_count; i++) {
+        if (r->value.members[i].weight == 0)
+            continue; /* it leaves, and will be no home of anything */
         double load = r->owned[i] / (fair * r->value.members[i].weight);
         most = load > most ? load : most;
     }
     return most;
+}
+
+/* Whether a member holds the rows of a partition, and not only will. */
+static bool holds(const struct ring *r, uint32_t partition, uint32_t member)
+{
+    struct ring_slot slots[REPLICAS_MAX];
+    uint32_t count = ring_slots(r, partition, slots);
+    for (uint32_t i = 0; i < count; i++)
+        if (slots[i].from == member || (r->value.phase == RING_SWITCH && slots[i].to == member))
+            return true;
+    return false;
 }
 
 uint32_t ring_moved(const struct ring *a, const struct ring *b)
@@ -97,9 +152,10 @@ uint32_t ring_moved(const struct ring *a, const struct ring *b)
     KV_ASSERT(a->value.partitions == b->value.partitions);
     uint32_t moved = 0;
     for (uint32_t partition = 0; partition < b->value.partitions; partition++) {
-        const uint16_t *list = list_of(b, partition);
-        for (uint32_t i = 0; i < b->homes; i++)
-            moved += !ring_is_home(a, partition, b->value.members[list[i]].id);
+        struct ring_slot slots[REPLICAS_MAX];
+        uint32_t count = ring_slots(b, partition, slots);
+        for (uint32_t i = 0; i < count; i++)
+            moved += slots[i].to != 0 && !holds(a, partition, slots[i].to);
     }
     return moved;
 }

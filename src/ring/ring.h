@@ -11,7 +11,11 @@
  * homes are paired in list order. Each slot has a home that is read, the old one in PENDING and the new one
  * in SWITCH: these are the `homes` of the table; and, when it moves, a twin that is written beside it and
  * only with it acknowledges. Where the number of homes grows or shrinks with the number of members, a home
- * without a slot is an extra: written, never counted.
+ * without a slot is an extra: written, never counted. Slots are in the order of the list before the change,
+ * those without a home before or after behind the others, so slot i of PENDING is slot i of SWITCH.
+ *
+ * Who is given up (member.dead) counts nowhere: it stays in the table as a read home, so that quorums are of
+ * the size they were, but neither answers nor acknowledges; it is no twin, no extra and no fallback.
  *
  * Invariants: the table depends only on the value, never on the order in which members became known; a member
  * is at most once on a list; min(N, members) homes always exist. */
@@ -23,6 +27,12 @@
 
 #define RING_NOBODY UINT16_MAX
 
+/* Indexes into value.members, or RING_NOBODY. */
+struct ring_pair {
+    uint16_t from;
+    uint16_t to;
+};
+
 struct ring {
     struct ring_value value; /* owned copy */
     uint64_t hash;           /* ring_value_hash */
@@ -32,6 +42,7 @@ struct ring {
                       * homes neither before nor after. RING_NOBODY behind the last fallback */
     uint32_t twin_width; /* 0 in STABLE; else the larger number of homes, before or after */
     uint16_t *twins; /* partitions x twin_width: the twin of each slot, then an extra; RING_NOBODY: none */
+    struct ring_pair *pairs; /* partitions x twin_width: whom each slot goes from and to, given up or not */
     uint32_t *owned; /* partitions that each member is a home of (STABLE), or will be (else), by index */
 };
 
@@ -53,7 +64,8 @@ struct ring_slot {
     uint32_t to;   /* and after; equal: it does not move */
 };
 
-/* The slots of a partition, whatever the phase (STABLE: from == to). Returns how many. */
+/* The slots of a partition, whatever the phase (STABLE: from == to); those given up are among them. Returns
+ * how many. */
 uint32_t ring_slots(const struct ring *r, uint32_t partition, struct ring_slot out[REPLICAS_MAX]);
 
 /* Every home of the partition that has to have its rows: read homes, twins, extras; without those that are
@@ -68,11 +80,12 @@ static inline uint32_t ring_partition(const struct ring *r, uint64_t token)
 /* Partitions a member is a home of; 0 for a stranger. */
 uint32_t ring_owned(const struct ring *r, uint32_t member);
 
-/* Homes of the busiest member, relative to its fair share (1.0: perfectly even). */
+/* Homes of the busiest member, relative to its fair share (1.0: perfectly even); as it will be, while the
+ * ring changes. */
 double ring_max_over_mean(const struct ring *r);
 
-/* Replicas that have another place in `b` than in `a`: partitions x homes that have to be copied when a
- * becomes b. */
+/* Partition replicas that have to be copied when a becomes b: homes in b, or after it when b changes, that do
+ * not hold the partition in a. Who does: a's homes; in PENDING those before, in SWITCH all. */
 uint32_t ring_moved(const struct ring *a, const struct ring *b);
 
 #endif

@@ -1,0 +1,187 @@
+/* Slots, twins and extras (see ring.h). Each side of the change is placed by the code that places a STABLE
+ * ring of its members, so the homes before are exactly where they were, and those after where they will be.
+ */
+#include "ring/slots.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "kv_error.h"
+#include "ring/place.h"
+
+/* The members before, or after, as a value of their own. */
+struct side {
+    struct ring_value value;
+    uint16_t *index; /* of each in the ring's value */
+    struct ring_lists lists;
+};
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static void add_member(struct side *s, const struct member *m, uint32_t index, bool before)
+{
+    struct member *to = &s->value.members[s->value.member_count];
+    s->index[s->value.member_count++] = (uint16_t)index;
+    to->id = m->id;
+    to->weight = before ? m->old_weight : m->weight;
+    memcpy(to->zone, before ? m->old_zone : m->zone, sizeof to->zone);
+}
+
+static int side_init(struct side *s, const struct ring_value *v, bool before)
+{
+    *s = (struct side){.value = {.partitions = v->partitions, .replicas = v->replicas}};
+    s->value.members = calloc(v->member_count, sizeof *s->value.members);
+    s->index = calloc(v->member_count, sizeof *s->index);
+    if (!s->value.members || !s->index)
+        return KV_E_NO_MEMORY;
+    for (uint32_t i = 0; i < v->member_count; i++)
+        if ((before ? v->members[i].old_weight : v->members[i].weight) > 0)
+            add_member(s, &v->members[i], i, before);
+    return ring_place(&s->value, &s->lists);
+}
+
+static void side_deinit(struct side *s)
+{
+    ring_value_deinit(&s->value);
+    ring_lists_deinit(&s->lists);
+    free(s->index);
+}
+
+/* The k-th of a partition's list, as an index into the ring's members. */
+static uint16_t listed(const struct side *s, uint32_t partition, uint32_t k)
+{
+    return s->index[s->lists.table[(size_t)partition * s->lists.width + k]];
+}
+
+static bool is_home(const struct side *s, uint32_t partition, uint16_t member)
+{
+    for (uint32_t k = 0; k < s->lists.homes; k++)
+        if (listed(s, partition, k) == member)
+            return true;
+    return false;
+}
+
+/* ---- one partition --------------------------------------------------------------------------- */
+
+/* The next home of `s` from *k on that is no home of `other`; RING_NOBODY behind the last. */
+static uint16_t next_mover(const struct side *s, const struct side *other, uint32_t partition, uint32_t *k)
+{
+    while (*k < s->lists.homes) {
+        uint16_t member = listed(s, partition, (*k)++);
+        if (!is_home(other, partition, member))
+            return member;
+    }
+    return RING_NOBODY;
+}
+
+static void pair(const struct ring *r, uint32_t partition, const struct side *before,
+                 const struct side *after)
+{
+    struct ring_pair *pairs = r->pairs + (size_t)partition * r->twin_width;
+    struct ring_pair alone[REPLICAS_MAX];
+    uint32_t count = 0, alone_count = 0, mover = 0;
+    for (uint32_t k = 0; k < before->lists.homes; k++) {
+        uint16_t from = listed(before, partition, k);
+        bool stays = is_home(after, partition, from);
+        struct ring_pair p = {from, stays ? from : next_mover(after, before, partition, &mover)};
+        if (p.to == RING_NOBODY)
+            alone[alone_count++] = p;
+        else
+            pairs[count++] = p;
+    }
+    for (uint16_t to; (to = next_mover(after, before, partition, &mover)) != RING_NOBODY;)
+        alone[alone_count++] = (struct ring_pair){RING_NOBODY, to};
+    KV_ASSERT(count + alone_count == r->twin_width);
+    memcpy(pairs + count, alone, alone_count * sizeof *alone);
+}
+
+static bool given_up(const struct ring *r, uint16_t member)
+{
+    return r->value.members[member].dead;
+}
+
+static void fill_homes(const struct ring *r, uint32_t partition)
+{
+    uint16_t *list = r->table + (size_t)partition * r->width;
+    uint16_t *twins = r->twins + (size_t)partition * r->twin_width;
+    const struct ring_pair *pairs = r->pairs + (size_t)partition * r->twin_width;
+    for (uint32_t i = 0; i < r->twin_width; i++) {
+        bool pending = r->value.phase == RING_PENDING;
+        uint16_t read = pending ? pairs[i].from : pairs[i].to;
+        uint16_t other = pending ? pairs[i].to : pairs[i].from;
+        KV_ASSERT((read != RING_NOBODY) == (i < r->homes));
+        if (i < r->homes)
+            list[i] = read;
+        bool twin = other != read && other != RING_NOBODY && !given_up(r, other);
+        twins[i] = twin ? other : RING_NOBODY;
+    }
+}
+
+static bool is_listed(const uint16_t *list, uint32_t count, uint16_t member)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i] == member)
+            return true;
+    return false;
+}
+
+/* Those of the new list first: who leaves is the last to be given what is not its own. */
+static void fill_fallbacks(const struct ring *r, uint32_t partition, const struct side *before,
+                           const struct side *after)
+{
+    uint16_t *list = r->table + (size_t)partition * r->width;
+    const struct side *sides[] = {after, before};
+    uint32_t count = r->homes;
+    for (uint32_t s = 0; s < 2; s++) {
+        for (uint32_t k = sides[s]->lists.homes; k < sides[s]->lists.width && count < r->width; k++) {
+            uint16_t member = listed(sides[s], partition, k);
+            if (!given_up(r, member) && !is_home(before, partition, member) &&
+                !is_home(after, partition, member) && !is_listed(list, count, member))
+                list[count++] = member;
+        }
+    }
+    for (; count < r->width; count++)
+        list[count] = RING_NOBODY;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static int allocate(struct ring *r, const struct side *before, const struct side *after)
+{
+    uint32_t members = r->value.member_count, partitions = r->value.partitions;
+    r->homes = r->value.phase == RING_PENDING ? before->lists.homes : after->lists.homes;
+    r->width = members < PREFERENCE_MAX ? members : PREFERENCE_MAX;
+    r->twin_width = max_u32(before->lists.homes, after->lists.homes);
+    r->table = calloc((size_t)partitions * r->width, sizeof *r->table);
+    r->twins = calloc((size_t)partitions * r->twin_width, sizeof *r->twins);
+    r->pairs = calloc((size_t)partitions * r->twin_width, sizeof *r->pairs);
+    r->owned = calloc(members, sizeof *r->owned);
+    return r->table && r->twins && r->pairs && r->owned ? KV_OK : KV_E_NO_MEMORY;
+}
+
+int ring_pair_up(struct ring *r)
+{
+    KV_ASSERT(r->value.phase != RING_STABLE);
+    struct side before = {0}, after = {0};
+    int status = side_init(&before, &r->value, true);
+    if (status == KV_OK)
+        status = side_init(&after, &r->value, false);
+    if (status == KV_OK)
+        status = allocate(r, &before, &after);
+    if (status != KV_OK)
+        goto out;
+    for (uint32_t partition = 0; partition < r->value.partitions; partition++) {
+        pair(r, partition, &before, &after);
+        fill_homes(r, partition);
+        fill_fallbacks(r, partition, &before, &after);
+    }
+    for (uint32_t i = 0; i < after.value.member_count; i++)
+        r->owned[after.index[i]] = after.lists.owned[i];
+out:
+    side_deinit(&before);
+    side_deinit(&after);
+    return status;
+}

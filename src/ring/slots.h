@@ -1,0 +1,11 @@
+/* The table of a ring that changes, from the placements before and after. Inside ring/ only. */
+#ifndef RING_SLOTS_H
+#define RING_SLOTS_H
+
+#include "ring/ring.h"
+
+/* Fills everything but value and hash of a ring that is not STABLE. KV_E_NO_MEMORY: what has been allocated
+ * is ring_destroy's. */
+int ring_pair_up(struct ring *r);
+
+#endif
