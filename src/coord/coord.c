@@ -25,7 +25,7 @@ static struct peer *peer_add(struct coord *c, uint32_t member)
     i = peer_index(c, 0);
     if (i == PEERS_MAX)
         return NULL;
-    c->peers[i] = (struct peer){.member = member, .reachable = member == c->config.self};
+    c->peers[i] = (struct peer){.member = member, .connected = member == c->config.self};
     return &c->peers[i];
 }
 
@@ -76,7 +76,7 @@ static struct request *slot_grow(struct coord *c)
 {
     if (c->slot_count == REQUESTS_MAX || heap_reserve(&c->timers, c->slot_count + 1))
         return NULL;
-    struct request *r = calloc(1, sizeof *r);
+    struct request *r = calloc(1, sizeof *r + POSITIONS_MAX * sizeof r->targets[0]);
     if (!r)
         return NULL;
     r->slot = c->slot_count;
@@ -154,21 +154,31 @@ static struct turn turn_by_wall(struct coord *c, struct now now, struct outbox *
 
 /* ---- the ring, and who can be reached */
 
+/* Whether the later ring is the next one, or all between the two belongs to the change it is in. */
+static bool within_one_change(const struct ring *earlier, const struct ring *later)
+{
+    const struct ring_value *v = &later->value;
+    uint64_t next = earlier->value.epoch + 1;
+    return v->epoch == next || (v->phase != RING_STABLE && v->since <= next);
+}
+
 void coord_ring_set(struct coord *c, struct now now, const struct ring *ring, struct outbox *out)
 {
     struct turn t = turn_by_wall(c, now, out);
     KV_ASSERT(ring->value.member_count <= MEMBERS_MAX);
+    bool one_change = c->ring && within_one_change(c->ring, ring);
     peers_sweep(c, c->ring, ring);
     c->ring = ring;
     for (uint32_t i = 0; i < ring->value.member_count; i++) {
         c->by_index[i] = peer_add(c, ring->value.members[i].id);
         KV_ASSERT(c->by_index[i] != NULL);
+        c->by_index[i]->given_up = ring->value.members[i].dead;
     }
     for (uint32_t i = 0; i < c->slot_count; i++) {
         struct request *r = c->slots[i];
         if (r->phase == PHASE_FREE)
             continue;
-        request_place_again(c, r);
+        request_place_again(c, r, one_change);
         request_wake(c, r, now.mono_us);
     }
     run_due(c, &t);
@@ -178,15 +188,16 @@ void coord_peer_set(struct coord *c, struct now now, uint32_t member, bool reach
 {
     struct turn t = turn_by_wall(c, now, out);
     struct peer *peer = peer_add(c, member);
-    if (!peer || peer->reachable == reachable)
+    if (!peer || peer->connected == reachable)
         return;
-    peer->reachable = reachable;
+    peer->connected = reachable;
     for (uint32_t i = 0; i < c->slot_count; i++) {
         struct request *r = c->slots[i];
         if (r->phase == PHASE_FREE)
             continue;
         uint32_t p = request_position(r, member);
-        if (p != PLAN_NONE && (reachable ? target_back(&r->targets[p]) : target_lost(&r->targets[p])))
+        if (p != PLAN_NONE && !peer->given_up &&
+            (reachable ? target_back(&r->targets[p]) : target_lost(&r->targets[p])))
             request_wake(c, r, now.mono_us);
     }
     run_due(c, &t);
@@ -195,7 +206,7 @@ void coord_peer_set(struct coord *c, struct now now, uint32_t member, bool reach
 bool coord_peer_reachable(const struct coord *c, uint32_t member)
 {
     uint32_t i = member ? peer_index(c, member) : PEERS_MAX;
-    return i < PEERS_MAX && c->peers[i].reachable;
+    return i < PEERS_MAX && peer_reachable(&c->peers[i]);
 }
 
 uint32_t coord_rtt_us(const struct coord *c, uint32_t member)
@@ -208,10 +219,17 @@ uint32_t coord_rtt_us(const struct coord *c, uint32_t member)
 
 static uint64_t timeout_of(const struct msg_request *q)
 {
-    uint64_t us = q->timeout_us;
+    uint64_t us = q->timeout_us, most = q->op == OP_PUT ? TIMEOUT_PUT_MAX_US : TIMEOUT_MAX_US;
     if (us == 0)
         us = TIMEOUT_DEFAULT_US + (uint64_t)q->row.raw_size * TIMEOUT_PER_MIB_US / (1u << 20);
-    return us < TIMEOUT_MAX_US ? us : TIMEOUT_MAX_US;
+    return us < most ? us : most;
+}
+
+/* A put began when its stamp was minted: every resend of it, through whichever coordinator, is as old, and
+ * is refused like the first when it is too old (DESIGN section 7, purging). */
+static uint64_t began_hlc(const struct turn *t, const struct msg_request *q)
+{
+    return q->op == OP_PUT && q->row.stamp.hlc < t->hlc ? q->row.stamp.hlc : t->hlc;
 }
 
 /* Whether it can be taken at all. */
@@ -248,7 +266,7 @@ static void request_begin(struct coord *c, const struct turn *t, struct request 
         .client_id = m->id,
         .arrived_us = t->now.mono_us,
         .deadline_us = t->now.mono_us + timeout_of(q),
-        .began_hlc = t->hlc,
+        .began_hlc = began_hlc(t, q),
         .token = key_token(q->key),
     };
     c->in_flight++;
@@ -318,7 +336,7 @@ void coord_answer(struct coord *c, struct now now, uint64_t hlc, uint32_t member
     struct request *r = request_of(c, m->id, &attempt);
     uint32_t p = r ? request_position(r, member) : PLAN_NONE;
     bool fits = m->type == MSG_WRITE_ACK || (r && r->op != OP_PUT && m->type == MSG_READ_REPLY);
-    if (p == PLAN_NONE || !r->targets[p].asked || !fits) {
+    if (p == PLAN_NONE || !r->targets[p].asked || attempt < r->targets[p].first_attempt || !fits) {
         late_answer(c, now, member, m);
         return;
     }
@@ -367,13 +385,14 @@ static void request_check(const struct coord *c, const struct request *r)
     bool put = r->op == OP_PUT;
     KV_ASSERT(heap_contains(&r->timer) && !list_linked(&r->free));
     KV_ASSERT(put == (r->phase == PHASE_PUT || r->phase == PHASE_SETTLE));
-    KV_ASSERT(r->width <= COORD_TARGETS_MAX && r->homes >= 1 && r->homes <= r->width);
+    KV_ASSERT(r->shape.width <= POSITIONS_MAX && r->shape.listed <= r->shape.width);
+    KV_ASSERT(r->shape.homes >= 1 && r->shape.homes <= r->shape.listed);
     KV_ASSERT(request_acked(r) <= request_asked(r));
     KV_ASSERT(r->weight_bytes == r->key.len + blob_bytes(r->row.payload).len && r->key.len > 0);
     KV_ASSERT(!put || !row_is_absent(&r->row));
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
-        KV_ASSERT(g->state != TARGET_SENT || (g->asked && g->peer->reachable));
+        KV_ASSERT(g->state != TARGET_SENT || (g->asked && peer_reachable(g->peer)));
         KV_ASSERT(!g->ok || g->asked);
         KV_ASSERT(stamp_cmp(g->held, r->row.stamp) <= 0);
         KV_ASSERT(g->peer >= c->peers && g->peer < c->peers + PEERS_MAX && g->peer->member != 0);

@@ -51,7 +51,6 @@
 #include "model/outbox.h"
 #include "ring/ring.h"
 
-#define COORD_TARGETS_MAX PREFERENCE_MAX
 #define COORD_WRITE_PATIENCE_US \
     UINT64_C(300000) /* of silence: then a member counts as gone, for this request */
 #define COORD_HEDGE_MIN_US UINT64_C(2000)

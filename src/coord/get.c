@@ -4,11 +4,16 @@
  * What is answered under strict is held by so many homes that every majority of them meets one that holds it,
  * whatever this reader's R was: a later reader, with another majority R, never sees anything older.
  *
- * R below a majority promises nothing of the kind: stale members are repaired, but not waited for. */
+ * R below a majority promises nothing of the kind: stale members are repaired, but not waited for.
+ *
+ * While the ring changes, a slot that moves is read at one of its two homes, but holds the newest row only
+ * when both do: the other is written to even when all that were asked agree, for it may be the one that is
+ * read next, and may have missed a put that was never finished. */
 #include "base/mutant.h"
 #include "coord/internal.h"
 
 #define PROOF_PATIENCE_US COORD_WRITE_PATIENCE_US
+#define MOVING_DISTANCE   64u /* beyond every distance that is measured */
 
 static uint64_t hedge_us(const struct peer *p)
 {
@@ -37,23 +42,24 @@ static bool silent(const struct target *g, uint64_t now_us)
 
 static uint32_t homes_answered(const struct request *r)
 {
-    return position_count(request_ok(r) & positions_below(r->homes));
+    return position_count(request_done(r, request_ok(r)) & positions_below(r->shape.homes));
 }
 
 /* Homes that have not answered: a fallback that is sent the row keeps hints for them. */
-static uint8_t homes_missing(const struct request *r)
+static position_set homes_missing(const struct request *r)
 {
-    return (uint8_t)(positions_below(r->homes) & ~request_ok(r));
+    return plan_heirs(&r->shape, positions_below(r->shape.homes) & ~request_ok(r));
 }
 
 /* Members whose answer may still come. Strict waits for whoever was asked, sloppy not for the silent. */
-static uint32_t pending(const struct request *r, uint64_t now_us)
+static position_set pending(const struct request *r, uint64_t now_us)
 {
-    uint32_t waiting = 0;
-    for (uint32_t p = 0; p < r->width; p++) {
+    position_set waiting = 0;
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
         bool may_come = g->state == TARGET_SENT && (request_strict(r) || !silent(g, now_us));
-        waiting += may_come || g->state == TARGET_HELD;
+        if (may_come || g->state == TARGET_HELD)
+            waiting |= position_bit(p);
     }
     return waiting;
 }
@@ -62,27 +68,38 @@ static uint32_t pending(const struct request *r, uint64_t now_us)
 static position_set window(const struct request *r, uint64_t now_us)
 {
     position_set good = 0;
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
         bool may_come = g->state == TARGET_SENT && !silent(g, now_us);
         if (g->ok || may_come || g->state == TARGET_HELD || target_open(r, g))
             good |= position_bit(p);
     }
-    return plan_window(r->homes, good, request_strict(r));
+    return plan_window(r->shape.homes, request_done(r, good), request_strict(r));
+}
+
+/* Whether the newest row has to be on enough members before it is the answer. */
+static bool writes_back(const struct request *r)
+{
+    return r->op == OP_GET && r->needed >= plan_majority(r->shape.homes);
 }
 
 /* In classes that double from half a millisecond, so that members that are about as near share the reads of
- * different keys, in the order of their lists. */
+ * different keys, in the order of their lists. Slots that move come last where the row is written back: they
+ * need a write even when nothing is stale. */
 static void distances(const struct coord *c, const struct request *r, uint8_t out[PREFERENCE_MAX])
 {
     memset(out, 0, PREFERENCE_MAX);
-    for (uint32_t p = 0; p < r->homes; p++) {
+    for (uint32_t p = 0; p < r->shape.homes; p++) {
         const struct peer *peer = r->targets[p].peer;
         if (peer->member == c->config.self)
             continue;
         out[p] = 1;
         for (uint32_t us = peer->read.mean_us / 512; us; us /= 2)
             out[p]++;
+    }
+    for (uint32_t p = 0; writes_back(r) && plan_moves(&r->shape) && p < r->shape.homes; p++) {
+        if (r->shape.twin[p])
+            out[p] = (uint8_t)(out[p] + MOVING_DISTANCE);
     }
 }
 
@@ -91,7 +108,7 @@ static void distances(const struct coord *c, const struct request *r, uint8_t ou
 /* What was slow is learned even if nobody waits for it: else it would seem as fast as ever. */
 static void learn_from_silence(const struct turn *t, const struct request *r)
 {
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
         if (slow(g, t->now.mono_us))
             latency_record(&g->peer->read, t->now.mono_us - g->sent_us);
@@ -123,18 +140,20 @@ static bool can_take(const struct request *r, uint32_t p)
     const struct target *g = &r->targets[p];
     if (!target_open(r, g) || g->barred || holds_newest(r, g))
         return false;
-    return p < r->homes || (!request_strict(r) && homes_missing(r));
+    bool holder = plan_holders(&r->shape) & position_bit(p);
+    return holder || (!request_strict(r) && homes_missing(r));
 }
 
 static void write_back_to(struct coord *c, const struct turn *t, struct request *r, uint32_t p)
 {
-    target_write(c, t, r, p, p < r->homes ? 0 : homes_missing(r), TRACE_WRITE_BACK);
+    bool holder = plan_holders(&r->shape) & position_bit(p);
+    target_write(c, t, r, p, holder ? 0 : homes_missing(r), TRACE_WRITE_BACK);
 }
 
 /* Everybody who answered with an older row is sent the newest, once. */
 static void repair_stale(struct coord *c, const struct turn *t, struct request *r)
 {
-    for (uint32_t p = 0; p < MUTANT(drop_write_back, r->width, 0u); p++) {
+    for (uint32_t p = 0; p < MUTANT(drop_write_back, r->shape.width, 0u); p++) {
         const struct target *g = &r->targets[p];
         bool tried = g->writing && stamp_cmp(g->written, r->row.stamp) == 0;
         if (g->ok && !tried && can_take(r, p))
@@ -155,7 +174,8 @@ static void answer_row(struct coord *c, const struct turn *t, struct request *r)
         repair_stale(c, t, r);
         if (row_is_dead(&r->row, t->hlc)) {
             status = KV_E_NOT_FOUND;
-            proven = r->needed >= plan_majority(r->homes) || homes_answered(r) >= plan_cover(r->homes);
+            proven =
+                r->needed >= plan_majority(r->shape.homes) || homes_answered(r) >= plan_cover(r->shape.homes);
         } else {
             row = row_ref(&r->row);
         }
@@ -165,31 +185,70 @@ static void answer_row(struct coord *c, const struct turn *t, struct request *r)
 
 /* ---- writing back */
 
+/* Who holds the newest row, who is being sent it, and who could be. */
+struct holding {
+    position_set has, coming, able;
+};
+
+static struct holding holding_of(const struct request *r, uint64_t now_us)
+{
+    struct holding h = {0};
+    for (uint32_t p = 0; p < r->shape.width; p++) {
+        const struct target *g = &r->targets[p];
+        if (holds_newest(r, g))
+            h.has |= position_bit(p);
+        else if (g->state == TARGET_SENT && g->writing && !silent(g, now_us))
+            h.coming |= position_bit(p);
+        else if (can_take(r, p))
+            h.able |= position_bit(p);
+    }
+    return h;
+}
+
+/* Sends the row to as many more as are needed. */
+static void spread(struct coord *c, const struct turn *t, struct request *r)
+{
+    const struct plan_shape *s = &r->shape;
+    struct holding h = holding_of(r, t->now.mono_us);
+    position_set counted = request_counted(r), open = window(r, t->now.mono_us);
+    uint8_t distance[PREFERENCE_MAX];
+    distances(c, r, distance);
+    for (;;) {
+        position_set will = plan_whole(s, h.has | h.coming);
+        position_set could = plan_whole(s, h.has | h.coming | h.able) & ~will & open;
+        if (position_count(will & counted) >= plan_cover(s->homes) || !could)
+            return;
+        position_set missing = plan_unit(s, plan_reader(s->homes, could, distance)) & ~(h.has | h.coming);
+        for (uint32_t p = 0; missing >> p; p++) {
+            if (missing & position_bit(p))
+                write_back_to(c, t, r, p);
+        }
+        h.coming |= missing;
+    }
+}
+
+/* Whether every majority meets one that holds the newest row, if these do. */
+static bool covers(const struct request *r, position_set holders)
+{
+    position_set whole = plan_whole(&r->shape, holders) & request_counted(r);
+    return position_count(whole) >= plan_cover(r->shape.homes);
+}
+
 /* A sloppy get that can find nobody to take the row answers all the same: it promises no more. */
 static void write_back(struct coord *c, const struct turn *t, struct request *r)
 {
     uint64_t now_us = t->now.mono_us;
-    uint32_t enough = plan_cover(r->homes), holders = 0, coming = 0;
-    position_set counted = request_counted(r), open = window(r, now_us), able = 0;
-    uint8_t distance[PREFERENCE_MAX];
+    position_set has = 0;
+    for (uint32_t p = 0; p < r->shape.width; p++)
+        has |= holds_newest(r, &r->targets[p]) ? position_bit(p) : 0;
     repair_stale(c, t, r);
-    for (uint32_t p = 0; p < r->width; p++) {
-        const struct target *g = &r->targets[p];
-        if (holds_newest(r, g))
-            holders += (counted & position_bit(p)) != 0;
-        else if (g->state == TARGET_SENT && g->writing && !silent(g, now_us))
-            coming++;
-        else if (can_take(r, p))
-            able |= position_bit(p) & open;
+    if (covers(r, has)) {
+        answer_row(c, t, r);
+        return;
     }
-    distances(c, r, distance);
-    for (; able && holders + coming < enough; coming++) {
-        uint32_t p = plan_reader(r->homes, able, distance);
-        write_back_to(c, t, r, p);
-        able &= ~position_bit(p);
-    }
-    bool over = holders + pending(r, now_us) < enough || now_us >= r->deadline_us;
-    if (holders >= enough || (over && !request_strict(r)))
+    spread(c, t, r);
+    bool over = !covers(r, has | pending(r, now_us)) || now_us >= r->deadline_us;
+    if (over && !request_strict(r))
         answer_row(c, t, r);
     else if (over)
         fail(c, t, r);
@@ -200,7 +259,7 @@ static void write_back(struct coord *c, const struct turn *t, struct request *r)
 static position_set readers(const struct request *r, uint64_t now_us)
 {
     position_set s = 0;
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
         if (g->state == TARGET_IDLE && !g->ok && target_open(r, g))
             s |= position_bit(p);
@@ -216,13 +275,13 @@ static void ask(struct coord *c, const struct turn *t, struct request *r)
     distances(c, r, distance);
     for (;;) {
         uint32_t hopeful = request_acked(r), late = 0;
-        for (uint32_t p = 0; p < r->width; p++) {
+        for (uint32_t p = 0; p < r->shape.width; p++) {
             hopeful += reading(&r->targets[p]) && !slow(&r->targets[p], now_us);
             late += slow(&r->targets[p], now_us);
         }
         if (hopeful >= r->needed && !r->probing)
             return;
-        uint32_t p = plan_reader(r->homes, readers(r, now_us), distance);
+        uint32_t p = plan_reader(r->shape.homes, readers(r, now_us), distance);
         if (p == PLAN_NONE)
             return;
         target_read(c, t, r, p, hopeful < r->needed && hopeful + late >= r->needed);
@@ -233,11 +292,11 @@ static void ask(struct coord *c, const struct turn *t, struct request *r)
 static void explore(struct coord *c, const struct turn *t, struct request *r)
 {
     uint8_t distance[PREFERENCE_MAX];
-    position_set idle = readers(r, t->now.mono_us) & positions_below(r->homes);
+    position_set idle = readers(r, t->now.mono_us) & positions_below(r->shape.homes);
     uint32_t farthest = PLAN_NONE;
     r->exploring = false;
     distances(c, r, distance);
-    for (uint32_t p = 0; p < r->homes; p++) {
+    for (uint32_t p = 0; p < r->shape.homes; p++) {
         if ((idle & position_bit(p)) && (farthest == PLAN_NONE || distance[p] > distance[farthest]))
             farthest = p;
     }
@@ -256,7 +315,7 @@ static void explore(struct coord *c, const struct turn *t, struct request *r)
 static void prove_absence(struct coord *c, const struct turn *t, struct request *r)
 {
     uint64_t now_us = t->now.mono_us;
-    if (homes_answered(r) >= plan_cover(r->homes)) {
+    if (homes_answered(r) >= plan_cover(r->shape.homes)) {
         finish(c, t, r, KV_E_NOT_FOUND, true, row_absent());
         return;
     }
@@ -276,15 +335,14 @@ static void judge(struct coord *c, const struct turn *t, struct request *r)
 {
     uint32_t answered = request_acked(r), waiting = 0;
     if (answered < r->needed) {
-        for (uint32_t p = 0; p < r->width; p++)
+        for (uint32_t p = 0; p < r->shape.listed; p++)
             waiting += reading(&r->targets[p]) || r->targets[p].state == TARGET_HELD;
         bool hopeless = answered + waiting < r->needed && !request_expects(r, t->now.mono_us);
         if (hopeless || t->now.mono_us >= r->deadline_us)
             fail(c, t, r);
     } else if (row_is_absent(&r->row) && r->op == OP_GET) {
         prove_absence(c, t, r);
-    } else if (r->op == OP_STAMP || r->needed < plan_majority(r->homes) ||
-               MUTANT(drop_write_back, false, true)) {
+    } else if (!writes_back(r) || MUTANT(drop_write_back, false, true)) {
         answer_row(c, t, r);
     } else {
         r->phase = PHASE_WRITE_BACK;
@@ -298,7 +356,7 @@ static uint64_t next_wake_us(const struct request *r, uint64_t now_us)
     uint64_t at = r->deadline_us;
     if (r->probing && r->proof_us > now_us && r->proof_us < at)
         at = r->proof_us;
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
         if (g->state != TARGET_SENT)
             continue;

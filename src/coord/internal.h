@@ -1,7 +1,7 @@
 /* What the files of the coordinator share. Private: nobody else includes it.
  *
  *     coord.c   slots, ids, timers, who can be reached, dispatch
- *     place.c   a request's targets: the preference list under the ring in force, and again under the next
+ *     place.c   a request's targets under the ring in force, and again under the next; what they amount to
  *     target.c  one member that a request talks to: its states, reads, writes
  *     plan.c    whom to ask: pure
  *     put.c     get.c     the two kinds of request
@@ -31,7 +31,7 @@
 _Static_assert(1u << SLOT_BITS == REQUESTS_MAX, "a slot's index fits its bits");
 
 /* Messages one request may send. Only members that come and go without end bring it there. */
-#define ATTEMPTS_MAX ((1u << ATTEMPT_BITS) - COORD_TARGETS_MAX)
+#define ATTEMPTS_MAX ((1u << ATTEMPT_BITS) - POSITIONS_MAX)
 
 /* When less of the outbox is free, what is due waits for the next step: in the worst case every request in
  * flight has something to say at once. The other half is for the rest of the node. */
@@ -49,11 +49,17 @@ struct turn {
 
 struct peer {
     uint32_t member;
-    bool reachable;
+    bool connected;      /* as the node says */
+    bool given_up;       /* by the ring in force: it is sent nothing, whatever the node says */
     struct latency read; /* of its answers to reads: writes wait for the disk and would blur it */
     /* The latest read sent only to measure it, 0: none: its answer counts even when the request is over. */
     uint64_t probe_id, probe_us;
 };
+
+static inline bool peer_reachable(const struct peer *p)
+{
+    return p->connected && !p->given_up;
+}
 
 enum target_state {
     TARGET_IDLE,    /* nothing is on its way */
@@ -64,23 +70,24 @@ enum target_state {
     TARGET_HELD,    /* it knows a newer ring; asked again when we do */
 };
 
-/* A member of the preference list, seen from one request. */
+/* A member that a request may deal with, seen from that request. Hints are sets of holders' positions. */
 struct target {
     struct peer *peer;
-    uint8_t state;        /* enum target_state */
-    bool asked;           /* it was ever sent anything */
-    bool ok;              /* put: it acknowledged the row; get: it answered the read */
-    bool unsure;          /* it was lost once: what it was sent may have been applied */
-    bool barred;          /* put: it takes no hints; get: no write-back */
-    bool writing;         /* the latest message to it is a WRITE */
-    uint8_t hints_sent;   /* homes whose hints the latest WRITE carried */
-    uint8_t hints_kept;   /* homes whose hints it acknowledged */
-    uint16_t attempt;     /* of the latest message */
-    int32_t status;       /* why it refused */
-    uint64_t sent_us;     /* when */
-    uint64_t sent_epoch;  /* under which ring */
-    struct stamp written; /* of the row in the latest WRITE */
-    struct stamp held;    /* get: what it is known to hold */
+    uint64_t sent_us;        /* the latest message to it: when */
+    uint64_t sent_epoch;     /* under which ring */
+    struct stamp written;    /* of the row in the latest WRITE */
+    struct stamp held;       /* get: what it is known to hold */
+    position_set hints_sent; /* the latest WRITE carried */
+    position_set hints_kept; /* it acknowledged */
+    int32_t status;          /* why it refused */
+    uint16_t attempt;        /* of the latest message */
+    uint16_t first_attempt;  /* what an earlier one did says nothing any more */
+    uint8_t state;           /* enum target_state */
+    bool asked;              /* it was ever sent anything */
+    bool ok;                 /* put: it acknowledged the row; get: it answered the read */
+    bool unsure;             /* what it was sent may have been applied, though it is not ok */
+    bool barred;             /* put: it takes no hints; get: no write-back */
+    bool writing;            /* the latest message to it is a WRITE */
 };
 
 enum phase {
@@ -101,7 +108,7 @@ struct request {
     uint8_t flags;       /* enum request_flag */
     uint8_t quorum;      /* R or W as the client said; 0: a majority */
     uint8_t needed;      /* R or W */
-    uint8_t homes, width;
+    struct plan_shape shape;
     uint8_t asked_before; /* members asked that a newer ring took off the list */
     bool probing;         /* get: everything was absent so far; the rest of the N is asked */
     bool exploring;       /* get: one more is to be asked, only to measure it */
@@ -117,7 +124,7 @@ struct request {
     uint64_t weight_bytes; /* of key and row, as counted in coord.bytes */
     uint8_t trace_count;
     struct trace_line *trace; /* TRACE_MAX of them, allocated for the first explained request and kept */
-    struct target targets[COORD_TARGETS_MAX]; /* `width`, by position */
+    struct target targets[];  /* POSITIONS_MAX, of them shape.width in use, by position */
 };
 
 struct coord {
@@ -164,21 +171,27 @@ static inline bool request_answered(const struct request *r)
 /* The targets of a new request. */
 void request_place(struct coord *c, struct request *r);
 
-/* The same under a newer ring: what is known of a member that is still on the list is kept. */
-void request_place_again(struct coord *c, struct request *r);
+/* The same under a newer ring. `one_change`: no ring of another change was in force between the two. */
+void request_place_again(struct coord *c, struct request *r, bool one_change);
 
-uint32_t request_position(const struct request *r, uint32_t member); /* PLAN_NONE: not on the list */
+uint32_t request_position(const struct request *r, uint32_t member); /* PLAN_NONE: not there */
 
-/* Members that can be reached now and would count. */
+/* Positions of the list whose word would count (strict: homes). */
+position_set request_counted(const struct request *r);
+
+/* Of the list, who has done what was asked when the members of `set` have: a put's slots are whole or
+ * nothing, a get reads at the read homes. */
+position_set request_done(const struct request *r, position_set set);
+
+/* Members that did what was asked, and how many positions that count amount to. */
+position_set request_ok(const struct request *r);
+uint32_t request_acked(const struct request *r);
+
+/* How many positions that would count can be reached now, at most N. */
 uint32_t request_reachable(const struct request *r);
 
 /* Distinct members that were sent anything. */
 uint32_t request_asked(const struct request *r);
-
-/* Who counts (strict: the homes), who did what was asked, and how many of the one are in the other. */
-position_set request_counted(const struct request *r);
-position_set request_ok(const struct request *r);
-uint32_t request_acked(const struct request *r);
 
 /* Whether a first answer is on its way from somebody who has not been silent for too long. */
 bool request_expects(const struct request *r, uint64_t now_us);
@@ -202,9 +215,9 @@ uint64_t target_id(const struct request *r, const struct target *g);
 
 void target_read(struct coord *c, const struct turn *t, struct request *r, uint32_t position, bool hedge);
 
-/* Sends r->row; `homes` are the positions whose hints go with it. */
-void target_write(struct coord *c, const struct turn *t, struct request *r, uint32_t position, uint8_t homes,
-                  enum trace_kind why);
+/* Sends r->row; `hints` are the holders whose hints go with it. */
+void target_write(struct coord *c, const struct turn *t, struct request *r, uint32_t position,
+                  position_set hints, enum trace_kind why);
 
 /* It will not do what it was asked in its latest message. */
 void target_refused(const struct coord *c, const struct request *r, struct target *g, int status);

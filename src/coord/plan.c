@@ -3,11 +3,39 @@
 
 #include "base/assert.h"
 
-_Static_assert(PREFERENCE_MAX <= 32 && REPLICAS_MAX <= 8, "positions fit their masks");
+_Static_assert(POSITIONS_MAX <= 32, "positions fit their masks");
 
 static uint32_t lowest(position_set s)
 {
     return s ? (uint32_t)__builtin_ctz(s) : PLAN_NONE;
+}
+
+position_set plan_unit(const struct plan_shape *s, uint32_t position)
+{
+    KV_ASSERT(position < s->listed);
+    uint32_t twin = position < s->homes ? s->twin[position] : 0;
+    return position_bit(position) | (twin ? position_bit(twin) : 0);
+}
+
+position_set plan_whole(const struct plan_shape *s, position_set set)
+{
+    position_set whole = set & positions_below(s->listed);
+    if (!plan_moves(s))
+        return whole;
+    whole &= ~s->given_up;
+    for (uint32_t p = 0; p < s->homes; p++) {
+        if (plan_unit(s, p) & ~set)
+            whole &= ~position_bit(p);
+    }
+    return whole;
+}
+
+position_set plan_heirs(const struct plan_shape *s, position_set homes)
+{
+    position_set heirs = homes & ~s->given_up;
+    for (position_set left = homes & s->given_up; left; left &= left - 1)
+        heirs |= plan_unit(s, lowest(left));
+    return heirs & ~s->given_up;
 }
 
 position_set plan_window(uint32_t homes, position_set good, bool strict)
@@ -34,22 +62,23 @@ static uint32_t carrier(const struct plan_view *v, position_set send)
 
 struct plan plan_write(const struct plan_view *v)
 {
-    KV_ASSERT(v->homes >= 1 && v->homes <= REPLICAS_MAX);
-    position_set homes = positions_below(v->homes);
-    struct plan plan = {.send = v->idle & homes};
-    position_set bare = homes & ~v->covered & ~plan.send; /* homes that nobody cares for yet */
-    position_set spare = v->idle & ~homes & ~v->no_hints; /* fallbacks */
-    while (bare && spare) {
+    KV_ASSERT(v->holders && !(v->holders & v->fallbacks));
+    struct plan plan = {.send = v->idle & v->holders};
+    position_set bare = v->holders & ~v->covered & ~plan.send; /* holders that nobody cares for yet */
+    position_set seats = bare | v->vacant;
+    position_set spare = v->idle & v->fallbacks & ~v->no_hints;
+    while (seats && spare) {
         uint32_t p = lowest(spare);
         plan.send |= position_bit(p);
-        plan.hints[p] = (uint8_t)(bare & -bare);
-        bare &= bare - 1;
+        plan.hints[p] = seats & -seats;
+        seats &= seats - 1;
         spare &= spare - 1;
     }
+    bare &= seats;
     uint32_t last = bare ? carrier(v, plan.send) : PLAN_NONE;
     if (last != PLAN_NONE) {
         plan.send |= position_bit(last);
-        plan.hints[last] |= (uint8_t)bare;
+        plan.hints[last] |= bare;
     }
     return plan;
 }

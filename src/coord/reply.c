@@ -19,21 +19,17 @@ static void count(struct coord *c, uint8_t op, int status)
     by_outcome[outcome_of(status)]++;
 }
 
-/* Homes that do not have the row, but for which a hint is kept or on its way. */
+/* Holders that do not have the row, but for which a hint is kept or on its way. */
 static uint8_t hinted(const struct request *r)
 {
-    position_set homes = 0;
-    for (uint32_t p = 0; p < r->width; p++) {
+    position_set hints = 0;
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
-        homes |= g->hints_kept;
+        hints |= g->hints_kept;
         if (g->writing && g->state == TARGET_SENT)
-            homes |= g->hints_sent;
+            hints |= g->hints_sent;
     }
-    for (uint32_t p = 0; p < r->homes; p++) {
-        if (r->targets[p].ok)
-            homes &= ~position_bit(p);
-    }
-    return (uint8_t)position_count(homes);
+    return (uint8_t)position_count(hints & ~request_ok(r));
 }
 
 static void copy_trace(const struct request *r, struct arena *arena, struct msg_response *out)
@@ -90,7 +86,7 @@ int request_failure(const struct request *r)
         return KV_E_UNAVAILABLE;
     if (r->asked_before)
         return KV_E_TIMEOUT;
-    for (uint32_t p = 0; p < r->width; p++) {
+    for (uint32_t p = 0; p < r->shape.width; p++) {
         const struct target *g = &r->targets[p];
         if (!g->asked)
             continue;

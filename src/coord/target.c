@@ -23,7 +23,7 @@ void target_move(struct target *g, enum target_state to)
 
 bool target_open(const struct request *r, const struct target *g)
 {
-    return g->peer->reachable && (g->state == TARGET_IDLE || g->state == TARGET_OK) &&
+    return peer_reachable(g->peer) && (g->state == TARGET_IDLE || g->state == TARGET_OK) &&
            r->attempts < ATTEMPTS_MAX;
 }
 
@@ -69,25 +69,37 @@ void target_read(struct coord *c, const struct turn *t, struct request *r, uint3
     c->counters.hedges += hedge;
 }
 
-static void trace_write(struct request *r, const struct turn *t, const struct target *g, uint8_t homes,
+/* The read home that a twin is written beside; 0: it is none. */
+static uint32_t partner(const struct request *r, uint32_t position)
+{
+    for (uint32_t s = 0; position >= r->shape.listed && s < r->shape.homes; s++) {
+        if (r->shape.twin[s] == position)
+            return r->targets[s].peer->member;
+    }
+    return 0;
+}
+
+static void trace_write(struct request *r, const struct turn *t, uint32_t position, position_set hints,
                         enum trace_kind why)
 {
-    if (why == TRACE_WRITE_BACK || !homes)
-        trace(r, t, why, g->peer->member, 0, KV_OK, r->row.stamp);
-    for (uint32_t h = 0; h < r->homes; h++) {
-        if (homes & position_bit(h))
-            trace(r, t, TRACE_HINT, g->peer->member, r->targets[h].peer->member, KV_OK, r->row.stamp);
+    uint32_t member = r->targets[position].peer->member;
+    if (why == TRACE_WRITE_BACK || !hints)
+        trace(r, t, why, member, partner(r, position), KV_OK, r->row.stamp);
+    for (uint32_t h = 0; hints >> h; h++) {
+        if (hints & position_bit(h))
+            trace(r, t, TRACE_HINT, member, r->targets[h].peer->member, KV_OK, r->row.stamp);
     }
 }
 
-void target_write(struct coord *c, const struct turn *t, struct request *r, uint32_t position, uint8_t homes,
-                  enum trace_kind why)
+void target_write(struct coord *c, const struct turn *t, struct request *r, uint32_t position,
+                  position_set hints, enum trace_kind why)
 {
     struct target *g = &r->targets[position];
     struct bytes key;
-    trace_write(r, t, g, homes, why);
+    if (r->flags & REQ_EXPLAIN)
+        trace_write(r, t, position, hints, why);
     g->writing = true;
-    g->hints_sent = homes;
+    g->hints_sent = hints;
     g->written = r->row.stamp;
     if (!lend_key(t, r, &key)) {
         target_move(g, TARGET_SENT);
@@ -99,23 +111,25 @@ void target_write(struct coord *c, const struct turn *t, struct request *r, uint
     m->write.row = row_ref(&r->row);
     m->write.began_hlc = r->began_hlc;
     m->write.flags = why == TRACE_WRITE_BACK ? WRITE_BACK : 0;
-    for (uint32_t h = 0; h < r->homes; h++) {
-        if (homes & position_bit(h))
+    for (uint32_t h = 0; hints >> h; h++) {
+        if (hints & position_bit(h))
             m->write.hints[m->write.hint_count++] = r->targets[h].peer->member;
     }
     c->counters.write_backs += why == TRACE_WRITE_BACK;
 }
 
 /* WRONG_RING is no refusal: the same is sent again under the newer ring, at once if we have adopted it since.
- * A member that has the row, or could have it if only it were spared the hints, is barred from them. */
+ * (The row may have been applied all the same, when the ring came between.) A member that has the row, or
+ * could have it if only it were spared the hints, is barred from them. */
 void target_refused(const struct coord *c, const struct request *r, struct target *g, int status)
 {
-    bool home = (uint32_t)(g - r->targets) < r->homes;
-    bool only_hints = home && g->writing && g->hints_sent;
+    bool holder = plan_holders(&r->shape) & position_bit((uint32_t)(g - r->targets));
+    bool only_hints = holder && g->writing && g->hints_sent;
     if (g->state != TARGET_SENT && g->state != TARGET_LOST)
         return; /* a duplicate, or it is about to be sent the same again */
     g->status = status;
     if (status == KV_E_WRONG_RING) {
+        g->unsure |= g->writing;
         target_move(g, g->sent_epoch < c->ring->value.epoch ? TARGET_IDLE : TARGET_HELD);
     } else if (g->ok || only_hints) {
         g->barred = true;

@@ -28,9 +28,10 @@ void trace(struct request *r, const struct turn *t, enum trace_kind kind, uint32
 
 void trace_unreachable(struct request *r, const struct turn *t)
 {
-    for (uint32_t p = 0; p < r->homes; p++) {
+    position_set concerned = r->op == OP_PUT ? plan_holders(&r->shape) : positions_below(r->shape.homes);
+    for (uint32_t p = 0; concerned >> p; p++) {
         const struct peer *peer = r->targets[p].peer;
-        if (!peer->reachable)
+        if ((concerned & position_bit(p)) && !peer_reachable(peer))
             trace(r, t, TRACE_SKIP, peer->member, 0, KV_OK, (struct stamp){0});
     }
 }

@@ -39,21 +39,20 @@
 #define REPLICAS_MAX        7u /* N */
 #define REPLICAS_DEFAULT    3u
 #define PREFERENCE_MAX      16u /* members kept of a preference list: the homes, then fallbacks */
-#define HOLDERS_MAX \
-    (2 *            \
-     REPLICAS_MAX) /* members that have to have a row: while the ring changes, the homes before and after */
-#define WEIGHT_MAX     16u
-#define RING_QUEUE_MAX 32u /* changes of the ring asked for and not made yet */
-#define NAME_MAX_BYTES 31u /* of a node, zone or cluster, without the NUL */
-#define HOST_MAX_BYTES 63u
+#define HOLDERS_MAX         14u /* homes of a partition, before and after a change: 2 x REPLICAS_MAX */
+#define WEIGHT_MAX          16u
+#define RING_QUEUE_MAX      32u /* changes of the ring asked for and not made yet */
+#define NAME_MAX_BYTES      31u /* of a node, zone or cluster, without the NUL */
+#define HOST_MAX_BYTES      63u
 
 /* Requests. */
 #define TIMEOUT_DEFAULT_US  UINT64_C(2000000) /* plus TIMEOUT_PER_MIB_US for each MiB of value */
 #define TIMEOUT_PER_MIB_US  UINT64_C(1000000)
 #define TIMEOUT_MAX_US      UINT64_C(600000000)
-#define SCAN_PAGE_MAX       1000u        /* rows read for one page of a scan */
-#define SCAN_PAGE_MAX_BYTES (256u << 10) /* and their keys' bytes */
-#define TRACE_MAX           32u          /* lines of one request's story */
+#define TIMEOUT_PUT_MAX_US  (ROW_AGE_MAX_MS * UINT64_C(1000)) /* an older row is refused by every replica */
+#define SCAN_PAGE_MAX       1000u                             /* rows read for one page of a scan */
+#define SCAN_PAGE_MAX_BYTES (256u << 10)                      /* and their keys' bytes */
+#define TRACE_MAX           32u                               /* lines of one request's story */
 
 /* Anti-entropy, in one message. */
 #define COMPARE_PARTITIONS_MAX 256u

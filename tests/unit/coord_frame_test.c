@@ -100,7 +100,7 @@ static void slots_are_limited_and_outboxes_too(void **state)
     coord_peer_set(w->coord, w->now, AT(w, 1), false, &w->out);
     uint32_t sent = 0, steps = 0;
     for (;; steps++) {
-        assert_true(w->out.count <= OUT_MAX / 2 + COORD_TARGETS_MAX);
+        assert_true(w->out.count <= OUT_MAX / 2 + PREFERENCE_MAX + REPLICAS_MAX);
         for (uint32_t i = 0; i < w->out.count; i++)
             sent += w->out.effects[i].send.to.peer == AT(w, 3);
         outbox_reset(&w->out);

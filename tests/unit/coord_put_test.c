@@ -25,7 +25,7 @@ static void every_home_is_sent_and_w_is_the_answer(void **state)
         const struct msg_write *m = &world_letter(w, AT(w, p))->message.write;
         assert_int_equal(m->hint_count, 0);
         assert_int_equal(m->flags, 0);
-        assert_int_equal(m->began_hlc, w->hlc);
+        assert_int_equal(m->began_hlc, m->row.stamp.hlc);
         assert_int_equal(m->row.payload->len, 5);
     }
     world_ack(w, AT(w, 2), KV_OK);
@@ -45,6 +45,30 @@ static void every_home_is_sent_and_w_is_the_answer(void **state)
     assert_true(coord_deadline_us(w->coord) == UINT64_MAX);
     assert_int_equal(w->answer_count, 1);
     assert_int_equal(coord_counters(w->coord).puts[OUTCOME_OK], 1);
+    world_destroy(w);
+}
+
+/* However often it is sent again, through whichever coordinator: a put is as old as its stamp. One that is
+ * ahead of our clock began now. */
+static void a_put_began_when_its_stamp_was_minted(void **state)
+{
+    (void)state;
+    struct world *w = world_create(5, 3, 0);
+    struct row row = world_row(w, 5, "value");
+    struct msg_request q = {.op = OP_PUT, .timeout_us = 600000000, .key = w->key, .row = row};
+    uint64_t minted = row.stamp.hlc, now = w->hlc;
+    world_request(w, &q);
+    assert_true(minted < now);
+    assert_true(world_letter(w, AT(w, 0))->message.write.began_hlc == minted);
+    world_peer(w, AT(w, 1), false);
+    world_wait(w, 10000000);
+    assert_true(world_letter(w, AT(w, 3))->message.write.began_hlc == minted);
+    world_wait(w, ROW_AGE_MAX_MS * MS); /* nobody would take it any more: nobody waits for it */
+    assert_int_equal(world_answer(w)->status, KV_E_TIMEOUT);
+    q.row.stamp.hlc = now + 7;
+    world_request(w, &q);
+    assert_true(w->letters[w->letter_count - 1].message.write.began_hlc == now);
+    row_release(&row);
     world_destroy(w);
 }
 
@@ -531,6 +555,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_home_is_sent_and_w_is_the_answer),
+        cmocka_unit_test(a_put_began_when_its_stamp_was_minted),
         cmocka_unit_test(a_resent_acknowledgement_counts_once),
         cmocka_unit_test(an_answer_is_only_taken_from_whom_it_was_asked),
         cmocka_unit_test(answers_to_a_former_request_of_the_slot_are_ignored),
