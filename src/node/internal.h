@@ -188,6 +188,7 @@ struct replica_op {
     struct endpoint from;
     uint64_t id; /* of the message to be answered */
     uint64_t began_us;
+    uint64_t epoch;     /* of the ring in force then */
     uint32_t serial;    /* changes with each use: a stale completion is noticed */
     uint32_t bytes;     /* booked */
     uint32_t next_free; /* index + 1 */

@@ -55,6 +55,7 @@ static int begin(struct node *n, struct endpoint from, const struct message *m, 
                               .from = from,
                               .id = m->id,
                               .began_us = n->now.mono_us,
+                              .epoch = adopt_epoch(n),
                               .serial = op->serial + 1,
                               .bytes = (uint32_t)bytes};
     r->active++;
@@ -79,6 +80,17 @@ static struct replica_op *completed(struct replica *r, uint64_t id)
     struct replica_op *op = &r->ops[OP_SLOT(id)];
     KV_ASSERT(op->type != MSG_NONE && op_id(r, op) == id);
     return op;
+}
+
+/* What came under one ring and was finished under the next is answered WRONG_RING, though a row may have been
+ * written: the coordinator sends the same again. So what is acknowledged under an epoch was in the store
+ * before the next was adopted, and who takes a partition over reads it there. */
+static int status_now(struct node *n, const struct replica_op *op, int status)
+{
+    if (op->epoch == adopt_epoch(n))
+        return status;
+    n->replica.wrong_ring++;
+    return KV_E_WRONG_RING;
 }
 
 /* ---- WRITE ---- */
@@ -175,7 +187,8 @@ void replica_written(struct node *n, const struct event *in)
         for (uint8_t i = 0; i < op->hint_count; i++)
             (void)hints_noted(n->hints, n->now, op->hints[i], op->bytes);
     }
-    ack(n, op->from, op->id, status == KV_E_FULL ? KV_E_OVERLOADED : status, in->written.sequence);
+    status = status_now(n, op, status == KV_E_FULL ? KV_E_OVERLOADED : status);
+    ack(n, op->from, op->id, status, in->written.sequence);
     end(r, op);
 }
 
@@ -199,7 +212,7 @@ static void reply_read(struct node *n, struct endpoint to, uint64_t id, int stat
 {
     struct message *m = outbox_send(n->out, to, MSG_READ_REPLY, id);
     m->read_reply.status = status;
-    if (row)
+    if (row && status == KV_OK)
         m->read_reply.row = row_ref(row);
 }
 
@@ -236,7 +249,7 @@ void replica_read(struct node *n, const struct event *in)
     struct replica_op *op = completed(r, in->read.op);
     r->reads++;
     if (op->type == MSG_READ)
-        reply_read(n, op->from, op->id, in->read.status, &in->read.row);
+        reply_read(n, op->from, op->id, status_now(n, op, in->read.status), &in->read.row);
     else
         reply_local(n, op->from, op->id, in->read.status, &in->read.row, n->now.mono_us - op->began_us);
     end(r, op);
@@ -271,7 +284,7 @@ void replica_page(struct node *n, const struct event *in)
     struct replica *r = &n->replica;
     struct replica_op *op = completed(r, in->page.op);
     struct scan_entry *entries = arena_alloc(&n->out->arena, (in->page.count + 1) * sizeof *entries);
-    int status = entries ? in->page.status : KV_E_NO_MEMORY;
+    int status = status_now(n, op, entries ? in->page.status : KV_E_NO_MEMORY);
     r->pages++;
     if (status != KV_OK) {
         reply_range_failed(n, op->from, op->id, status);
