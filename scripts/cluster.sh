@@ -193,7 +193,7 @@ choose_base() {
         problem=$(check_ports) || die "$problem; try --base-port auto"
         return
     fi
-    for ((BASE = 7600; BASE <= 64000; BASE += 400)); do
+    for ((BASE = ${KV_BASE_FROM:-7600}; BASE <= 64000; BASE += 400)); do # tests that run side by side begin apart
         check_ports >/dev/null && return
     done
     die "no free range of ports found"

@@ -16,7 +16,8 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), two at a time
   sim       executable tests/sim/*.sh
-  cluster   executable tests/cluster/*_test.sh; under `all` those with a line `# modes: release asan` run twice
+  cluster   executable tests/cluster/*_test.sh, two at a time; one with a line `# alone` measures time, and runs by
+            itself in release builds. Under `all` those with a line `# modes: release asan` run twice
 
   --build DIR       where the Makefile builds (default build)
   --mode MODE       which of its builds to test (default release)
@@ -224,7 +225,7 @@ run_fuzz() {
     wait
 }
 
-# run_scripts MODE TIMEOUT_S FILE...: one after the other, for they measure time and share ports.
+# run_scripts MODE TIMEOUT_S FILE...: one after the other.
 run_scripts() {
     local limit=$2 script name
     MODE=$1
@@ -240,6 +241,24 @@ run_scripts() {
     done
 }
 
+# run_lanes MODE TIMEOUT_S FILE...: two at a time, each with ports of its own: a test may kill all its nodes, and
+# nobody else may take their ports meanwhile.
+run_lanes() {
+    local mode=$1 limit=$2 script l lane=()
+    shift 2
+    for script; do
+        while :; do
+            for l in 0 1; do
+                if [ -z "${lane[l]:-}" ] || ! kill -0 "${lane[l]}" 2>/dev/null; then break 2; fi
+            done
+            wait -n || true
+        done
+        KV_BASE_FROM=$((7600 + l * 10000)) run_scripts "$mode" "$limit" "$script" &
+        lane[l]=$!
+    done
+    wait
+}
+
 run_sim() {
     echo "== simulations, $1"
     run_scripts "$1" "$SIM_TIMEOUT_S" tests/sim/*.sh
@@ -247,11 +266,15 @@ run_sim() {
 
 run_cluster() {
     echo "== clusters of real nodes, $1"
-    local scripts=(tests/cluster/*_test.sh)
+    local scripts=(tests/cluster/*_test.sh) alone=() together=() script
     if [ "$WHAT" = all ] && [ "$1" != release ]; then
         mapfile -t scripts < <(grep -lE "^# modes:.*\<$1\>" "${scripts[@]}" 2>/dev/null || true)
     fi
-    run_scripts "$1" "$CLUSTER_TIMEOUT_S" "${scripts[@]}"
+    for script in "${scripts[@]}"; do
+        if [ "$1" = release ] && grep -q '^# alone' "$script"; then alone+=("$script"); else together+=("$script"); fi
+    done
+    run_lanes "$1" "$CLUSTER_TIMEOUT_S" "${together[@]}"
+    run_scripts "$1" "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }
 
 begin=$SECONDS

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A node is stopped (SIGSTOP) for 10 s at 30 % of peak rate: no request takes over 500 ms, the 99th percentile hardly
 # moves; the node is suspected, then dead, then refutes and is alive, and nobody else is ever called dead.
+# alone: it measures how long requests take
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
