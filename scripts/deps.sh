@@ -31,6 +31,7 @@ BUILD_PACKAGES=(
 )
 TEST_PACKAGES=(
     wamerican netbase # a word list and /etc/services: the tests' real input
+    tmux # a terminal for kvcli watch
     shellcheck clang-format-14 clang libclang-rt-14-dev
 )
 

@@ -25,6 +25,8 @@ const struct cli_command CLI_COMMANDS[] = {
     {"stats", "[NODE]", "counters of a node", 0, 1, OPT_TSV, cmd_stats},
     {"explain", "get KEY | put KEY VALUE", "do it, and tell the request's own story", 2, 3,
      OPT_TTL | OPT_LITERAL | OPT_QUORUM, cmd_explain},
+    {"watch", "", "a live view: members as they see each other, operations, failures", 0, 0, OPT_ONCE,
+     cmd_watch},
     {"fault", "list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS",
      "inject faults (nodes started with --lab)", 1, 2, OPT_FROM | OPT_TO | OPT_PERCENT, cmd_fault},
     {"help", "[COMMAND]", "this, or one command's usage", 0, 1, 0, cmd_help},
@@ -53,7 +55,8 @@ enum {
     KEY_FAILED,
     KEY_FROM,
     KEY_TO,
-    KEY_PERCENT
+    KEY_PERCENT,
+    KEY_ONCE
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -77,6 +80,7 @@ static const struct argp_option OPTIONS[] = {
     {"failed", KEY_FAILED, "FILE", 0, "load: write the lines that failed to FILE, to be loaded again", 0},
     {"from", KEY_FROM, "NODE", 0, "fault: what comes from this node (any)", 0},
     {"to", KEY_TO, "NODE", 0, "fault: in this node (all)", 0},
+    {"once", KEY_ONCE, 0, 0, "watch: print it once", 0},
     {"percent", KEY_PERCENT, "P", 0, "fault: this much of it (100)", 0},
     {0},
 };
@@ -133,6 +137,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         c->given |= OPT_PERCENT;
         c->percent = (uint32_t)number(state, "--percent", arg, 0, 100);
         break;
+    case KEY_ONCE: c->given |= OPT_ONCE; break;
     case ARGP_KEY_ARG:
         if (c->argc == CLI_ARGS_MAX - 1)
             argp_error(state, "too many words");
@@ -148,7 +153,7 @@ static const char DOC[] =
     "Commands (kvcli help COMMAND for one of them):\n"
     "  put KEY VALUE|-|@FILE    get KEY    del KEY    scan [PREFIX]\n"
     "  load FILE    dump [PREFIX]    check FILE\n"
-    "  status    ring    where KEY    stats [NODE]    explain get KEY | put KEY VALUE\n"
+    "  status    ring    where KEY    stats [NODE]    explain get KEY | put KEY VALUE    watch\n"
     "  fault list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS\n"
     "Without a command: a prompt, with history and completion.\n\n"
     "Examples:\n"
@@ -178,18 +183,24 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     return EXIT_USAGE;
 }
 
+struct kv_options cli_options(const struct cli *cli)
+{
+    const char *nodes = cli->nodes ? cli->nodes : getenv("KV_NODES");
+    return (struct kv_options){.nodes = nodes && *nodes ? nodes : NULL, .via = cli->via};
+}
+
+int cli_usage_nodes(const struct cli *cli)
+{
+    const char *nodes = cli_options(cli).nodes;
+    return cli_usage(cli, "the nodes '%s'%s%s make no sense: HOST:PORT,...", nodes ? nodes : "",
+                     cli->via ? " or --via " : "", cli->via ? cli->via : "");
+}
+
 struct kv *cli_kv(struct cli *cli)
 {
-    if (cli->kv)
-        return cli->kv;
-    const char *nodes = cli->nodes ? cli->nodes : getenv("KV_NODES");
-    struct kv_options options = {.nodes = nodes && *nodes ? nodes : NULL, .via = cli->via};
-    int rc = kv_connect(&options, &cli->kv);
-    if (rc != KV_OK) {
-        cli_usage(cli, "the nodes '%s'%s%s make no sense: HOST:PORT,...", nodes ? nodes : "",
-                  cli->via ? " or --via " : "", cli->via ? cli->via : "");
-        return NULL;
-    }
+    struct kv_options options = cli_options(cli);
+    if (!cli->kv && kv_connect(&options, &cli->kv) != KV_OK)
+        cli_usage_nodes(cli);
     return cli->kv;
 }
 
@@ -260,8 +271,8 @@ int cmd_help(struct cli *cli)
 /* The first of a set of options, as it is typed. */
 static const char *option_word(unsigned set)
 {
-    static const char *const WORDS[] = {"ttl", "literal", "local", "limit", "cursor",
-                                        "tsv", "failed",  "from",  "to",    "percent"};
+    static const char *const WORDS[] = {"ttl",    "literal", "local", "limit",   "cursor", "tsv",
+                                        "failed", "from",    "to",    "percent", "once"};
     return WORDS[__builtin_ctz(set)];
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cmd/kvcli_words.h"
 #include "kv.h"
 
 #define CLI_ARGS_MAX 64
@@ -35,7 +36,8 @@ enum cli_option {
     OPT_FROM = 1 << 7,
     OPT_TO = 1 << 8,
     OPT_PERCENT = 1 << 9,
-    OPT_QUORUM = 1 << 10, /* -r, -w, --strict */
+    OPT_ONCE = 1 << 10,
+    OPT_QUORUM = 1 << 30, /* -r, -w, --strict */
 };
 
 struct cli {
@@ -83,6 +85,10 @@ int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((for
 /* The handle, opened at the first need. NULL after an error message. */
 struct kv *cli_kv(struct cli *cli);
 
+/* For a handle of one's own; what to say when it cannot be opened. */
+struct kv_options cli_options(const struct cli *cli);
+int cli_usage_nodes(const struct cli *cli);
+
 /* What every request of this line has in common. */
 struct kv_request cli_request(const struct cli *cli);
 
@@ -99,7 +105,7 @@ json_t *json_result(const char *key, const struct kv_result *r, bool with_value)
 const char *stamp_text(struct kv_stamp s, char out[40]);
 
 /* The commands, by file: kvcli_data.c, kvcli_scan.c, kvcli_bulk.c, kvcli_cluster.c, kvcli_fault.c,
- * kvcli_explain.c */
+ * kvcli_explain.c, kvcli_watch.c */
 int cmd_put(struct cli *cli);
 int cmd_get(struct cli *cli);
 int cmd_del(struct cli *cli);
@@ -113,12 +119,8 @@ int cmd_where(struct cli *cli);
 int cmd_stats(struct cli *cli);
 int cmd_explain(struct cli *cli);
 int cmd_fault(struct cli *cli);
+int cmd_watch(struct cli *cli);
 int cmd_help(struct cli *cli);
-
-/* kvcli_cluster.c: words for enum kv_member_state, kv_ring_state, kv_ring_phase. */
-const char *cli_state_word(uint8_t state);
-const char *cli_ring_word(const struct kv_member *m);
-const char *cli_phase_word(uint8_t phase);
 
 /* kvcli_data.c: the value that a word stands for: itself, @FILE, or - for standard input. KV_OK or a status
  * after a message. */
