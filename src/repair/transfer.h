@@ -12,9 +12,9 @@
  * that was taken over stays taken over when another home is given up midway (a new source_epoch): only those
  * that are not finished ask other sources then.
  *
- * What is finished, and how far the others are, is kept in the store (META_TRANSFER), written at most once in
- * TRANSFER_NOTE_US and before WHOLE is said: a restart, of either end, goes on at the last token that is
- * durable here. A page that is lost, refused or damaged is asked for again.
+ * What is finished, and how far the others are, is noted in the store, at most once in TRANSFER_NOTE_US and
+ * before WHOLE is said: a restart, of either end, goes on at the last token that is durable here. A page that
+ * is lost, refused or damaged is asked for again.
  *
  * Bounded: per source TRANSFER_WINDOW partitions at once, each with one page in flight; one while this node
  * has foreground requests; TRANSFER_HELD_MAX_BYTES of pages that are not durable yet; and a rate. */
@@ -39,13 +39,15 @@ struct transfer;
 struct transfer_config {
     uint32_t self;
     uint64_t rate_bytes; /* a second; 0: TRANSFER_RATE_BYTES */
-    struct bytes noted;  /* META_TRANSFER as the store keeps it; empty: none. Copied */
+    uint32_t page_bytes; /* of a page at most; 0, or more than that: TRANSFER_PAGE_BYTES */
+    const char *meta;    /* static: the name under which the store keeps how far this is, */
+    struct bytes noted;  /* and what it keeps; empty: nothing. Copied */
 };
 
 int transfer_create(const struct transfer_config *config, struct transfer **out);
 void transfer_destroy(struct transfer *t);
 
-/* A ring was adopted; borrowed until the next call. KV_E_NO_MEMORY: nothing is under way then. */
+/* A ring was adopted. KV_E_NO_MEMORY: nothing is under way then. */
 int transfer_ring_set(struct transfer *t, struct now now, const struct ring *ring, struct outbox *out);
 
 void transfer_peer_set(struct transfer *t, struct now now, uint32_t member, bool reachable,
