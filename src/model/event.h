@@ -70,7 +70,7 @@ struct event {
         struct {
             uint64_t op;
             int status;        /* KV_OK, KV_E_FULL; anything else ended the process before this event */
-            uint64_t sequence; /* the store's, after this write */
+            uint64_t sequence; /* the store's newest that is on disk; this write's, if it was to be synced */
             uint32_t deleted;  /* EF_STORE_DELETE: how many rows went */
         } written;
         struct {
@@ -94,7 +94,8 @@ struct event {
         } has;
         struct {
             uint64_t op;
-            int status; /* KV_OK; KV_E_AGAIN: a part is done, ask again; KV_E_CORRUPT, KV_E_IO, _NO_MEMORY */
+            int status; /* KV_OK; KV_E_AGAIN: a part is done, ask again; KV_E_FULL, KV_E_CORRUPT, KV_E_IO,
+                         * KV_E_NO_MEMORY; KV_E_INVALID: another Q */
             uint32_t partition;
             const uint64_t *hashes; /* TREE_LEAVES of them; KV_OK only */
         } tree;

@@ -20,12 +20,14 @@ enum family {
     FAMILY_DATA,
     FAMILY_HINTS,
     FAMILY_META,
+    FAMILY_TREE,
     FAMILY_COUNT,
 };
 
 #define DATA_BUFFER_BYTES  (16u << 20)
 #define HINTS_BUFFER_BYTES (4u << 20)
 #define META_BUFFER_BYTES  (1u << 20)
+#define TREE_BUFFER_BYTES  (4u << 20)  /* marks of the same partition many times: few flushes */
 #define LOG_MAX_BYTES      (32u << 20) /* above it the oldest rows are flushed and their log dropped */
 
 /* Members that have, or once had, notes since the store was opened: few, sorted. The writer's thread only. */
@@ -33,6 +35,21 @@ struct member_set {
     uint32_t *ids;
     size_t count;
     size_t cap;
+};
+
+/* What is known of the hash trees without asking the engine (tree.c). Bit i of a mask is leaf i. */
+struct tree_part {
+    uint64_t dirty;   /* written since it was last read (or never read): under the lock */
+    uint64_t reading; /* somebody reads them now: under the lock */
+    uint64_t marked;  /* so on the disk, or in the batch at hand: the writer's thread only */
+};
+
+struct tree {
+    pthread_mutex_t lock;
+    /* These change on the writer's thread only, and under the lock. */
+    uint32_t partitions; /* Q; 0: nobody has asked yet */
+    uint64_t life;       /* another one each time that all was forgotten */
+    struct tree_part *parts;
 };
 
 /* Of several puts of one key in a batch only the winner is written: who is it? Looked at for the first
@@ -64,6 +81,7 @@ struct store {
     struct once once;
     struct hot hot;
     struct member_set members;
+    struct tree tree;         /* in parts; see there */
     uint64_t unwatched_bytes; /* written since the file system was last asked for its free space */
     uint64_t tried_ms;        /* monotonic: when a write last tried to recover */
     bool refused;             /* the engine itself has failed a write for lack of space */
@@ -77,6 +95,8 @@ static inline void engine_count_nothing(void)
 }
 
 /* ---- open.c */
+
+const char *family_name(enum family family);
 
 /* Opens `db` and its families with the options that are there. */
 int engine_start(struct store *s, char error[STORE_ERROR_MAX]);
@@ -158,6 +178,30 @@ int engine_commit(struct store *s, bool sync);
 /* Finds who has notes. */
 int members_load(struct store *s);
 int members_add(struct member_set *set, uint32_t member);
+
+/* Whether a note of anybody but `except` (0: of anybody) names the key. */
+int noted(struct store *s, uint32_t except, uint64_t token, struct bytes key, bool *found);
+
+/* ---- remove.c: before a batch is begun, and then in it */
+
+/* Whether the row is still the one that is named, and with `unless_noted` no note names its key but that of
+ * `except` (0: none at all). */
+int row_may_go(struct store *s, const struct row_version *v, uint64_t token, bool unless_noted,
+               uint32_t except, bool *may);
+void batch_delete(struct store *s, uint64_t token, struct bytes key);
+
+/* ---- tree.c */
+
+/* Finds what is remembered. What is damaged is thrown away: it can be made anew. */
+int tree_load(struct store *s);
+void tree_deinit(struct store *s);
+
+/* A row of this token is written or deleted by the batch at hand: marks its leaf in that batch, if it is not
+ * marked yet. */
+void tree_mark(struct store *s, uint64_t token);
+
+/* That batch has been committed, well or not: `status`. */
+void tree_committed(struct store *s, int status, const uint64_t *tokens, size_t count);
 
 /* ---- space.c */
 

@@ -168,36 +168,20 @@ static int note_get(struct store *s, const struct engine_key *key, bool *found, 
     return status;
 }
 
-/* Whether a note for somebody else names the key. */
-static int wanted_by_others(struct store *s, uint32_t member, uint64_t token, struct bytes key, bool *wanted)
+int noted(struct store *s, uint32_t except, uint64_t token, struct bytes key, bool *found)
 {
-    *wanted = false;
+    *found = false;
     for (size_t i = 0; i < s->members.count; i++) {
-        if (s->members.ids[i] == member)
+        if (s->members.ids[i] == except)
             continue;
         struct engine_key k;
         struct note note;
         note_key(&k, s->members.ids[i], token, key);
-        int status = note_get(s, &k, wanted, &note);
-        if (status != KV_OK || *wanted)
+        int status = note_get(s, &k, found, &note);
+        if (status != KV_OK || *found)
             return status;
     }
     return KV_OK;
-}
-
-/* Whether the data row is still the one that was handed over, and nobody else's. */
-static int row_may_go(struct store *s, uint32_t member, uint64_t token, struct bytes key, struct stamp stamp,
-                      bool *may)
-{
-    struct row row;
-    *may = false;
-    int status = engine_get_row(s, key, s->read_any, true, &row);
-    if (status != KV_OK || stamp_cmp(row.stamp, stamp) != 0)
-        return status;
-    bool wanted;
-    status = wanted_by_others(s, member, token, key, &wanted);
-    *may = status == KV_OK && !wanted;
-    return status;
 }
 
 int store_hint_done(struct store *s, uint32_t member, struct bytes key, struct stamp stamp, bool drop_row)
@@ -217,16 +201,16 @@ int store_hint_done(struct store *s, uint32_t member, struct bytes key, struct s
 
     bool row_goes = false;
     if (drop_row)
-        status = row_may_go(s, member, token, key, stamp, &row_goes);
+        status = row_may_go(s, &(struct row_version){key, stamp}, token, true, member, &row_goes);
     if (status != KV_OK)
         return status;
     rocksdb_writebatch_delete_cf(s->batch, s->families[FAMILY_HINTS], (const char *)k.data, k.len);
-    if (row_goes) {
-        data_key(&k, token, key);
-        rocksdb_writebatch_delete_cf(s->batch, s->families[FAMILY_DATA], (const char *)k.data, k.len);
-    }
+    if (row_goes)
+        batch_delete(s, token, key);
     /* Lost in a power cut, the row is handed over once more, to no harm. */
-    return engine_commit(s, false);
+    status = engine_commit(s, false);
+    tree_committed(s, status, &token, row_goes ? 1 : 0);
+    return status;
 }
 
 /* ---- totals */

@@ -46,4 +46,12 @@ static inline bool hot_written(struct hot *h, uint64_t token)
     return place->writes % HOT_EVERY == 0;
 }
 
+/* The key has been deleted, and with it all operands. */
+static inline void hot_deleted(struct hot *h, uint64_t token)
+{
+    struct hot_place *place = &h->places[token % HOT_PLACES];
+    if (place->tag == (uint32_t)(token >> 32))
+        place->writes = 0;
+}
+
 #endif

@@ -4,8 +4,12 @@
  *     data    | token 8 | key 1..4096 |                   -> row as row.h encodes it
  *     hints   | member 4 | token 8 | key 1..4096 |        -> | hlc 8 | origin 8 | size 4 |
  *     meta    name                                        -> bytes
+ *     tree    | 0 |                                       -> | Q 4 |
+ *     tree    | 1 | partition 4 |                         -> | leaves whose hash is not to be trusted 8 |
+ *     tree    | 2 | partition 4 |                         -> | hash 8 | x 64
  *
- * A note's size is what it stands for: key and encoded row. */
+ * A note's size is what it stands for: key and encoded row. A partition of which the tree says nothing has no
+ * leaf whose hash is to be trusted. */
 #ifndef STORE_LAYOUT_H
 #define STORE_LAYOUT_H
 
@@ -57,6 +61,19 @@ static inline void note_key(struct engine_key *k, uint32_t member, uint64_t toke
     note_prefix(k, member);
     engine_key_append_token(k, token);
     engine_key_append(k, key);
+}
+
+enum tree_kind { TREE_PARTITIONS = 0, TREE_MARKS = 1, TREE_HASHES = 2 };
+
+#define TREE_KEY_BYTES    5u
+#define TREE_MARKS_BYTES  8u
+#define TREE_HASHES_BYTES (8u * TREE_LEAVES)
+
+static inline void tree_key(struct engine_key *k, enum tree_kind kind, uint32_t partition)
+{
+    k->data[0] = (uint8_t)kind;
+    be32_put(k->data + 1, partition);
+    k->len = TREE_KEY_BYTES;
 }
 
 /* The least key above this one: nothing sorts between a byte string and itself with a zero behind. */

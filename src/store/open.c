@@ -13,11 +13,14 @@
 #include <unistd.h>
 
 static const char *const family_names[FAMILY_COUNT] = {
-    [FAMILY_DEFAULT] = "default",
-    [FAMILY_DATA] = "data",
-    [FAMILY_HINTS] = "hints",
-    [FAMILY_META] = "meta",
+    [FAMILY_DEFAULT] = "default", [FAMILY_DATA] = "data", [FAMILY_HINTS] = "hints",
+    [FAMILY_META] = "meta",       [FAMILY_TREE] = "tree",
 };
+
+const char *family_name(enum family family)
+{
+    return family_names[family];
+}
 
 static int errno_status(int error_number)
 {
@@ -161,7 +164,8 @@ void engine_stop(struct store *s)
     if (!s->db)
         return;
     for (int i = 0; i < FAMILY_COUNT; i++)
-        rocksdb_column_family_handle_destroy(s->families[i]);
+        if (s->families[i])
+            rocksdb_column_family_handle_destroy(s->families[i]);
     rocksdb_close(s->db);
     s->db = NULL;
 }
@@ -185,6 +189,12 @@ static int store_start(struct store *s, char error[STORE_ERROR_MAX])
     status = members_load(s);
     if (status != KV_OK)
         snprintf(error, STORE_ERROR_MAX, "cannot read the notes in the store in %s: %s", s->dir,
+                 kv_error_text(status));
+    if (status != KV_OK)
+        return status;
+    status = tree_load(s);
+    if (status != KV_OK)
+        snprintf(error, STORE_ERROR_MAX, "cannot read the hash tree in the store in %s: %s", s->dir,
                  kv_error_text(status));
     return status;
 }
@@ -212,6 +222,7 @@ int store_open(const char *dir, const struct store_options *options, struct stor
     s->unwatched_bytes = SPACE_LOOK_BYTES; /* the first write looks */
     hot_init(&s->hot);
     gate_init(&s->gate);
+    pthread_mutex_init(&s->tree.lock, NULL);
     engine_options_create(s, options);
     status = store_start(s, error);
     if (status == KV_OK)
@@ -226,6 +237,7 @@ void store_close(struct store *s)
     engine_stop(s);
     engine_options_destroy(s);
     pthread_rwlock_destroy(&s->gate);
+    tree_deinit(s);
     free(s->members.ids);
     free(s->dir);
     free(s);

@@ -82,6 +82,7 @@ void engine_options_create(struct store *s, const struct store_options *options)
     s->family_options[FAMILY_DATA] = family_options(s->cache, DATA_BUFFER_BYTES);
     s->family_options[FAMILY_HINTS] = family_options(s->cache, HINTS_BUFFER_BYTES);
     s->family_options[FAMILY_META] = family_options(s->cache, META_BUFFER_BYTES);
+    s->family_options[FAMILY_TREE] = family_options(s->cache, TREE_BUFFER_BYTES);
     rocksdb_options_set_merge_operator(s->family_options[FAMILY_DATA], row_merge_create());
     rocksdb_options_set_merge_operator(s->family_options[FAMILY_HINTS], note_merge_create());
     rocksdb_options_set_max_successive_merges(s->family_options[FAMILY_HINTS], NOTES_IN_MEMORY_MAX);

@@ -143,6 +143,17 @@ static void batch_put(struct store *s, const struct store_put *put, size_t i)
     else if (!s->once.beaten[i])
         batch_row(s, &key, &put->row, false);
     batch_notes(s, put, token);
+    tree_mark(s, token);
+}
+
+/* Behind ONCE_PUTS_MAX tokens are not remembered. */
+static void written(struct store *s, int status, const struct store_put *puts, size_t count)
+{
+    tree_committed(s, status, s->once.tokens, count < ONCE_PUTS_MAX ? count : ONCE_PUTS_MAX);
+    for (size_t i = ONCE_PUTS_MAX; i < count; i++) {
+        uint64_t token = key_token(puts[i].key);
+        tree_committed(s, status, &token, 1);
+    }
 }
 
 int store_write(struct store *s, const struct store_put *puts, size_t count, bool sync, uint64_t *sequence)
@@ -160,6 +171,7 @@ int store_write(struct store *s, const struct store_put *puts, size_t count, boo
     for (size_t i = 0; i < count; i++)
         batch_put(s, &puts[i], i);
     status = engine_commit(s, sync);
+    written(s, status, puts, count);
     if (status == KV_OK)
         *sequence = rocksdb_get_latest_sequence_number(s->db);
     return status;

@@ -34,6 +34,8 @@ static void add_shell_stats(struct shell *s, struct message *m)
         {"rows", s->rows.rows},
         {"store_batches", st.batches},
         {"store_rows_written", st.rows},
+        {"store_rows_deleted", st.rows_deleted},
+        {"store_tree_leaves", st.tree_leaves},
         {"store_syncs", st.syncs},
         {"store_inline_writes", st.inline_writes},
         {"store_cached_reads", st.cached_reads},

@@ -227,7 +227,7 @@ static void on_second(uv_timer_t *timer)
     tcp_check(s);
     check_clock(s);
     struct storage_counters c = storage_counters(s->storage);
-    rowcount_poll(&s->rows, s->loop, c.rows + c.hints_done);
+    rowcount_poll(&s->rows, s->loop, c.rows + c.rows_deleted + c.hints_done);
     if (s->stopping && shell_now_us() - s->stop_us > STOP_GRACE_US) {
         shell_log(s, LOG_WARN, "event=stop_grace_over");
         shell_end(s, 0);

@@ -25,6 +25,7 @@ enum sync_mode { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NONE };
 #define STORAGE_INLINE_MAX_BYTES 65536u /* and a row larger than this neither */
 #define STORAGE_RECOVER_US       UINT64_C(500000) /* a full disk is tried again this often */
 #define STORAGE_COLD_MAX         16u /* jobs in the pool: its threads are never idle with these */
+#define STORAGE_BACKGROUND_MAX   2u  /* of them such as no client waits for, so that threads are left */
 #define STORAGE_READ_MAX_BYTES                                                            \
     (UINT64_C(32) << 20)          /* of values read and not yet stepped; then others wait \
                                    */
@@ -42,23 +43,28 @@ struct storage_job {
     /* The request, copied or owned. */
     struct store_put put; /* also key and member of the other kinds */
     struct blob *pack;    /* of a merge */
-    struct cursor after;
+    struct store_run run; /* of a page */
     uint32_t member;
-    uint32_t limit;
     struct stamp stamp;
-    bool flag; /* stamp_only, drop_row */
+    bool flag;                    /* stamp_only, drop_row, unless_noted, rehash */
+    uint32_t count;               /* of `versions` or `keys`, which live in the arena */
+    struct row_version *versions; /* EF_STORE_DELETE */
+    struct bytes *keys;           /* EF_STORE_HAS */
+    struct store_has *has;
+    struct store_tree *tree; /* in the arena too */
     const char *meta_name;
     uint8_t key_inline[JOB_KEY_INLINE_BYTES];
     struct buf key_long; /* keys above that, meta values, prefixes */
     struct buf prefix;
-    struct arena arena; /* entries of a page */
+    struct arena arena; /* entries of a page, and what comes in numbers */
     bool has_arena;
     uint32_t read_bytes; /* booked in storage's */
     uv_work_t work;
 };
 
 struct storage_counters {
-    uint64_t batches, rows, hints_done, syncs, inline_writes, cached_reads, cold_reads, pages, full_errors;
+    uint64_t batches, rows, rows_deleted, hints_done, tree_leaves, syncs, inline_writes, cached_reads,
+        cold_reads, pages, full_errors;
     uint64_t last_sync_us;
 };
 

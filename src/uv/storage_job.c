@@ -5,6 +5,8 @@
 #include "kv_error.h"
 #include "uv/storage_state.h"
 
+#define JOB_ARENA_MAX_BYTES (8u << 20) /* the largest page of keys, or the most keys of the largest size */
+
 static struct storage_job *job_take(struct storage *s)
 {
     struct list *node = list_pop_front(&s->spare);
@@ -70,9 +72,85 @@ static int job_copy_key(struct storage_job *job, struct bytes key, struct bytes 
     return rc;
 }
 
-static int job_fill(struct storage_job *job, struct effect *e)
+/* What lives in it goes when the job is released. */
+static void arena_begin(struct storage_job *job)
 {
-    int rc = KV_OK;
+    arena_init(&job->arena, JOB_ARENA_MAX_BYTES);
+    job->has_arena = true;
+}
+
+static int job_copy_versions(struct storage_job *job, const struct effect *e)
+{
+    arena_begin(job);
+    KV_ASSERT(e->remove.count > 0 && e->remove.count <= STORE_KEYS_MAX);
+    job->flag = e->remove.unless_noted;
+    job->count = e->remove.count;
+    job->versions = arena_alloc(&job->arena, job->count * sizeof *job->versions);
+    for (uint32_t i = 0; job->versions && i < job->count; i++) {
+        struct bytes key = arena_copy(&job->arena, e->remove.entries[i].key);
+        if (!key.data)
+            return KV_E_NO_MEMORY;
+        job->versions[i] = (struct row_version){key, e->remove.entries[i].stamp};
+    }
+    return job->versions ? KV_OK : KV_E_NO_MEMORY;
+}
+
+static int job_copy_keys(struct storage_job *job, const struct effect *e)
+{
+    arena_begin(job);
+    KV_ASSERT(e->has.count > 0 && e->has.count <= STORE_KEYS_MAX);
+    job->count = e->has.count;
+    job->keys = arena_alloc(&job->arena, job->count * sizeof *job->keys);
+    job->has = arena_alloc(&job->arena, job->count * sizeof *job->has);
+    for (uint32_t i = 0; job->keys && i < job->count; i++) {
+        job->keys[i] = arena_copy(&job->arena, e->has.keys[i]);
+        if (!job->keys[i].data)
+            return KV_E_NO_MEMORY;
+    }
+    return job->keys && job->has ? KV_OK : KV_E_NO_MEMORY;
+}
+
+static int fill_tree(struct storage_job *job, const struct effect *e)
+{
+    arena_begin(job);
+    job->flag = e->tree.rehash;
+    job->tree = arena_alloc(&job->arena, sizeof *job->tree);
+    if (!job->tree)
+        return KV_E_NO_MEMORY;
+    *job->tree = (struct store_tree){.partition = e->tree.partition, .partitions = e->tree.partitions};
+    return KV_OK;
+}
+
+static int fill_page(struct storage_job *job, struct cursor after, uint32_t limit)
+{
+    arena_begin(job);
+    job->run = (struct store_run){.after.token = after.token, .limit = limit};
+    return job_copy_key(job, after.key, &job->run.after.key);
+}
+
+static int fill_read(struct storage_job *job, const struct effect *e)
+{
+    int rc;
+    switch (e->type) {
+    case EF_STORE_READ: job->flag = e->read.stamp_only; return job_copy_key(job, e->read.key, &job->put.key);
+    case EF_STORE_RANGE:
+        rc = fill_page(job, e->range.after, e->range.limit);
+        return rc == KV_OK ? buf_set(&job->prefix, e->range.prefix) : rc;
+    case EF_STORE_HINTS: job->member = e->hints.member; return fill_page(job, e->hints.after, e->hints.limit);
+    case EF_STORE_ROWS:
+        rc = fill_page(job, e->rows.after, e->rows.limit);
+        job->run.until_token = e->rows.until_token;
+        job->run.limit_bytes = e->rows.limit_bytes;
+        job->run.headers = e->rows.headers;
+        return rc;
+    default: KV_ASSERT(e->type == EF_STORE_TREE); return fill_tree(job, e);
+    }
+}
+
+/* What the effect owns moves into the job, and only if all goes well. */
+static int fill_write(struct storage_job *job, struct effect *e)
+{
+    int rc;
     switch (e->type) {
     case EF_STORE_WRITE:
         rc = job_copy_key(job, e->write.key, &job->put.key);
@@ -82,40 +160,33 @@ static int job_fill(struct storage_job *job, struct effect *e)
             job->put.row = e->write.row;
             e->write.row = row_absent();
         }
-        break;
+        return rc;
     case EF_STORE_MERGE:
         job->pack = e->merge.pack;
         e->merge.pack = NULL;
-        break;
-    case EF_STORE_READ:
-        rc = job_copy_key(job, e->read.key, &job->put.key);
-        job->flag = e->read.stamp_only;
-        break;
-    case EF_STORE_META:
-        job->meta_name = e->meta.name;
-        rc = buf_set(&job->key_long, e->meta.value);
-        break;
-    case EF_STORE_RANGE:
-        job->after.token = e->range.after.token;
-        job->limit = e->range.limit;
-        rc = job_copy_key(job, e->range.after.key, &job->after.key);
-        if (rc == KV_OK)
-            rc = buf_set(&job->prefix, e->range.prefix);
-        break;
-    case EF_STORE_HINTS:
-        job->after.token = e->hints.after.token;
-        job->limit = e->hints.limit;
-        job->member = e->hints.member;
-        rc = job_copy_key(job, e->hints.after.key, &job->after.key);
-        break;
+        return KV_OK;
+    case EF_STORE_META: job->meta_name = e->meta.name; return buf_set(&job->key_long, e->meta.value);
+    case EF_STORE_DELETE: return job_copy_versions(job, e);
+    case EF_STORE_HAS: return job_copy_keys(job, e);
     default:
         KV_ASSERT(e->type == EF_STORE_HINT_DONE);
         job->member = e->hint_done.member;
         job->stamp = e->hint_done.stamp;
         job->flag = e->hint_done.drop_row;
-        rc = job_copy_key(job, e->hint_done.key, &job->put.key);
+        return job_copy_key(job, e->hint_done.key, &job->put.key);
     }
-    return rc;
+}
+
+bool job_is_write(const struct storage_job *job)
+{
+    switch (job->type) {
+    case EF_STORE_READ:
+    case EF_STORE_RANGE:
+    case EF_STORE_HINTS:
+    case EF_STORE_ROWS:
+    case EF_STORE_TREE: return false;
+    default: return true;
+    }
 }
 
 int job_create(struct storage *s, struct effect *effect, struct storage_job **out)
@@ -125,7 +196,7 @@ int job_create(struct storage *s, struct effect *effect, struct storage_job **ou
         return KV_E_NO_MEMORY;
     job->type = effect->type;
     job->op = effect->op;
-    int rc = job_fill(job, effect);
+    int rc = job_is_write(job) ? fill_write(job, effect) : fill_read(job, effect);
     if (rc != KV_OK) {
         storage_job_release(job);
         return rc;

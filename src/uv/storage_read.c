@@ -16,23 +16,32 @@ static void set_read(struct storage_job *job, int status, struct row *row)
     job->event.read.row = *row;
 }
 
-static void read_in_pool(struct storage_job *job)
+static void set_tree(struct storage_job *job, int status)
+{
+    job->event.type = EV_STORE_TREE;
+    job->event.tree.op = job->op;
+    job->event.tree.status = status;
+    job->event.tree.partition = job->tree->partition;
+    job->event.tree.hashes = job->tree->hashes;
+}
+
+static void read_page(struct storage_job *job)
 {
     struct store *store = job->storage->store;
-    if (job->type == EF_STORE_READ) {
-        struct row row = row_absent();
-        int rc = store_read(store, job->put.key, STORE_ANY, job->flag, &row);
-        set_read(job, rc, &row);
-        return;
-    }
+    const struct store_run *run = &job->run;
     struct page_entry *entries = NULL;
     uint32_t count = 0;
     bool done = false;
     struct cursor next = {0};
-    int rc = job->type == EF_STORE_RANGE ? store_range(store, job->after, buf_bytes(&job->prefix), job->limit,
-                                                       &job->arena, &entries, &count, &next, &done)
-                                         : store_hints(store, job->member, job->after, job->limit,
-                                                       &job->arena, &entries, &count, &next, &done);
+    int rc;
+    if (job->type == EF_STORE_RANGE)
+        rc = store_range(store, run->after, buf_bytes(&job->prefix), run->limit, &job->arena, &entries,
+                         &count, &next, &done);
+    else if (job->type == EF_STORE_HINTS)
+        rc = store_hints(store, job->member, run->after, run->limit, &job->arena, &entries, &count, &next,
+                         &done);
+    else
+        rc = store_rows(store, run, &job->arena, &entries, &count, &next, &done);
     job->event.type = EV_STORE_PAGE;
     job->event.page.op = job->op;
     job->event.page.status = rc;
@@ -42,6 +51,23 @@ static void read_in_pool(struct storage_job *job)
     job->event.page.done = done;
 }
 
+static void read_in_pool(struct storage_job *job)
+{
+    struct store *store = job->storage->store;
+    if (job->type == EF_STORE_READ) {
+        struct row row = row_absent();
+        int rc = store_read(store, job->put.key, STORE_ANY, job->flag, &row);
+        set_read(job, rc, &row);
+        return;
+    }
+    if (job->type == EF_STORE_TREE) {
+        set_tree(job,
+                 store_tree_hash(store, job->tree->partition, job->tree->partitions, job->flag, job->tree));
+        return;
+    }
+    read_page(job);
+}
+
 static void pool_work(uv_work_t *work)
 {
     read_in_pool(container_of(work, struct storage_job, work));
@@ -49,14 +75,22 @@ static void pool_work(uv_work_t *work)
 
 static void start_cold(struct storage *s);
 
-/* `job` is finished; a row that it read counts until it is released. */
+/* `job` is finished; the rows that it read count until they are released. */
 static void finish(struct storage *s, struct storage_job *job)
 {
-    if (job->event.type == EV_STORE_READ) {
-        job->read_bytes = (uint32_t)blob_bytes(job->event.read.row.payload).len;
-        s->read_bytes += job->read_bytes;
-    }
+    const struct event *e = &job->event;
+    if (e->type == EV_STORE_READ)
+        job->read_bytes = (uint32_t)blob_bytes(e->read.row.payload).len;
+    for (uint32_t i = 0; e->type == EV_STORE_PAGE && i < e->page.count; i++)
+        job->read_bytes += (uint32_t)blob_bytes(e->page.entries[i].row.payload).len;
+    s->read_bytes += job->read_bytes;
     list_push_back(&s->finished, &job->link);
+}
+
+/* Whether no client waits for it. */
+static bool is_background(const struct storage_job *job)
+{
+    return job->type == EF_STORE_HINTS || job->type == EF_STORE_ROWS || job->type == EF_STORE_TREE;
 }
 
 static void pool_done(uv_work_t *work, int status)
@@ -65,17 +99,33 @@ static void pool_done(uv_work_t *work, int status)
     struct storage_job *job = container_of(work, struct storage_job, work);
     struct storage *s = job->storage;
     s->pool_jobs--;
-    finish(s, job);
+    s->pool_background -= is_background(job);
+    /* What was found in a tree is noted by the write side. */
+    if (job->type == EF_STORE_TREE && job->event.tree.status == KV_OK && !s->joined)
+        gather(s, job);
+    else
+        finish(s, job);
     start_cold(s);
+}
+
+/* One background job is always let in, lest a store that is busy never repairs anything. */
+static struct list *next_cold(struct storage *s)
+{
+    uint32_t background_max = list_empty(&s->cold) ? STORAGE_BACKGROUND_MAX : 1;
+    if (!list_empty(&s->background) && s->pool_background < background_max)
+        return &s->background;
+    return list_empty(&s->cold) ? NULL : &s->cold;
 }
 
 static void start_cold(struct storage *s)
 {
-    while (!s->joined && s->pool_jobs < STORAGE_COLD_MAX && !list_empty(&s->cold)) {
-        struct storage_job *job = container_of(list_pop_front(&s->cold), struct storage_job, link);
+    struct list *from;
+    while (!s->joined && s->pool_jobs < STORAGE_COLD_MAX && (from = next_cold(s)) != NULL) {
+        struct storage_job *job = container_of(list_pop_front(from), struct storage_job, link);
         int rc = uv_queue_work(s->loop, &job->work, pool_work, pool_done);
         KV_ASSERT(rc == 0); /* fails without a function only */
         s->pool_jobs++;
+        s->pool_background += is_background(job);
     }
 }
 
@@ -91,12 +141,10 @@ static void start_read(struct storage *s, struct storage_job *job)
             return;
         }
         s->reads.cold_reads++;
-    } else {
-        arena_init(&job->arena, 8u << 20);
-        job->has_arena = true;
+    } else if (job->type != EF_STORE_TREE) {
         s->reads.pages++;
     }
-    list_push_back(&s->cold, &job->link);
+    list_push_back(is_background(job) ? &s->background : &s->cold, &job->link);
     start_cold(s);
 }
 

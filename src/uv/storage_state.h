@@ -13,14 +13,16 @@ struct storage {
     enum sync_mode mode;
     storage_done *done;
     void *arg;
-    struct list gathered;  /* loop's thread: submitted this turn */
-    struct list finished;  /* loop's thread: to be given to done */
-    struct list postponed; /* loop's thread: reads for which there is no memory yet */
-    struct list cold;      /* loop's thread: jobs for which the pool has no place yet */
+    struct list gathered;   /* loop's thread: submitted this turn */
+    struct list finished;   /* loop's thread: to be given to done */
+    struct list postponed;  /* loop's thread: reads for which there is no memory yet */
+    struct list cold;       /* loop's thread: jobs for which the pool has no place yet */
+    struct list background; /* loop's thread: those of them that come last */
     struct list spare;
     uint32_t spare_count;
     uint32_t gathered_count;
-    uint32_t pool_jobs;  /* in libuv's pool */
+    uint32_t pool_jobs; /* in libuv's pool */
+    uint32_t pool_background;
     uint64_t read_bytes; /* of finished reads */
     uv_async_t wake;
     /* Under the mutex. */
@@ -35,6 +37,7 @@ struct storage {
     struct storage_counters published; /* of the write side */
     /* Of whoever is in the write side. */
     struct storage_counters writes;
+    uint64_t durable; /* sequence of the store's newest write that is on disk for certain */
     atomic_bool full;
     atomic_uint_least64_t unsynced_since_us; /* 0: nothing is */
     /* Of the loop's thread. */
@@ -43,10 +46,28 @@ struct storage {
     bool joined;
 };
 
+static inline uint64_t mono_us(void)
+{
+    return uv_hrtime() / 1000;
+}
+
+/* storage_write.c: for whoever is in the write side. */
+
+/* Carries the jobs out, in order; runs of puts become batches. They end up in `to`. */
+void write_all(struct storage *s, struct list *jobs, struct list *to);
+void sync_if_due(struct storage *s, bool now);
+void try_recover(struct storage *s);
+
 /* storage_job.c: jobs. A new one is filled from an effect; on failure it is freed, and the effect is whole.
  */
 int job_create(struct storage *s, struct effect *effect, struct storage_job **out);
 void job_free(struct storage_job *job);
+
+/* What the write side does, though it may only look. */
+bool job_is_write(const struct storage_job *job);
+
+/* storage.c: to the write side, with the next flush. */
+void gather(struct storage *s, struct storage_job *job);
 
 /* storage_read.c: reads, and what they wait for. */
 void read_submit(struct storage *s, struct storage_job *job);

@@ -115,15 +115,15 @@ static void another_versions_store_is_refused(void **state)
     store_close(open_ok(*state));
     char *error = NULL;
     rocksdb_options_t *options = rocksdb_options_create();
-    const char *names[] = {"default", "data", "hints", "meta"};
-    const rocksdb_options_t *all[] = {options, options, options, options};
-    rocksdb_column_family_handle_t *families[4];
-    rocksdb_t *db = rocksdb_open_column_families(options, *state, 4, names, all, families, &error);
+    const char *names[] = {"default", "data", "hints", "meta", "tree"};
+    const rocksdb_options_t *all[] = {options, options, options, options, options};
+    rocksdb_column_family_handle_t *families[5];
+    rocksdb_t *db = rocksdb_open_column_families(options, *state, 5, names, all, families, &error);
     assert_null(error);
     rocksdb_column_family_handle_t *later = rocksdb_create_column_family(db, options, "later", &error);
     assert_null(error);
     rocksdb_column_family_handle_destroy(later);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         rocksdb_column_family_handle_destroy(families[i]);
     rocksdb_close(db);
     rocksdb_options_destroy(options);
