@@ -1,4 +1,4 @@
-/* Sorted arrays: rows by (token, key), notes by (member, token, key). A simulation holds a few thousand. */
+/* See store.h. */
 #include "sim/store.h"
 
 #include <stdlib.h>
@@ -8,26 +8,7 @@
 #include "kv_error.h"
 #include "model/key.h"
 #include "model/pack.h"
-
-struct place {
-    uint32_t member; /* of a note; 0: a row */
-    uint64_t token;
-    struct bytes key; /* the record's own, in `held` */
-};
-
-struct record {
-    struct place at;
-    uint8_t *held;
-    struct row row;     /* a row's */
-    struct stamp stamp; /* a note's */
-    uint64_t bytes;     /* a note's */
-};
-
-struct table {
-    struct record *records;
-    size_t count;
-    size_t cap;
-};
+#include "sim/table.h"
 
 #define META_MAX 16u
 struct meta {
@@ -72,81 +53,6 @@ static void *must(void *p)
 {
     KV_ASSERT(p);
     return p;
-}
-
-/* ---- tables ---- */
-
-static int place_cmp(const struct place *a, const struct place *b)
-{
-    if (a->member != b->member)
-        return a->member < b->member ? -1 : 1;
-    if (a->token != b->token)
-        return a->token < b->token ? -1 : 1;
-    return bytes_cmp(a->key, b->key);
-}
-
-/* Index of the first record at or behind `at`. */
-static size_t lower_bound(const struct table *t, const struct place *at)
-{
-    size_t low = 0, high = t->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (place_cmp(&t->records[mid].at, at) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-static struct place place_of(uint32_t member, struct bytes key)
-{
-    return (struct place){.member = member, .token = key_token(key), .key = key};
-}
-
-static struct record *find(const struct table *t, uint32_t member, struct bytes key)
-{
-    struct place at = place_of(member, key);
-    size_t i = lower_bound(t, &at);
-    return i < t->count && place_cmp(&t->records[i].at, &at) == 0 ? &t->records[i] : NULL;
-}
-
-static struct record *find_or_add(struct table *t, uint32_t member, struct bytes key)
-{
-    struct record *r = find(t, member, key);
-    if (r)
-        return r;
-    KV_ASSERT(key.len);
-    if (t->count == t->cap) {
-        t->cap = t->cap ? 2 * t->cap : 64;
-        t->records = realloc(t->records, t->cap * sizeof *t->records);
-    }
-    KV_ASSERT(t->records);
-    struct place at = place_of(member, key);
-    size_t i = lower_bound(t, &at);
-    memmove(&t->records[i + 1], &t->records[i], (t->count - i) * sizeof *t->records);
-    t->count++;
-    uint8_t *held = must(malloc(key.len));
-    memcpy(held, key.data, key.len);
-    at.key = bytes_of(held, key.len);
-    t->records[i] = (struct record){.at = at, .held = held};
-    return &t->records[i];
-}
-
-static void drop(struct table *t, struct record *r)
-{
-    row_release(&r->row);
-    free(r->held);
-    size_t i = (size_t)(r - t->records);
-    memmove(r, r + 1, (t->count - i - 1) * sizeof *r);
-    t->count--;
-}
-
-static void table_deinit(struct table *t)
-{
-    while (t->count)
-        drop(t, &t->records[t->count - 1]);
-    free(t->records);
 }
 
 /* ---- the store ---- */
@@ -212,7 +118,7 @@ void sim_store_meta_put(struct sim_store *st, const char *name, struct bytes val
 
 const struct row *sim_store_row(const struct sim_store *st, struct bytes key)
 {
-    const struct record *r = find(&st->rows, 0, key);
+    const struct record *r = table_find(&st->rows, 0, key);
     return r ? &r->row : NULL;
 }
 
@@ -286,7 +192,7 @@ static void remember(struct sim_store *st, uint32_t member, struct bytes key)
         st->undo = must(realloc(st->undo, st->undo_cap * sizeof *st->undo));
     }
     struct undo *u = &st->undo[st->undo_count++];
-    const struct record *r = find(table_of(st, member), member, key);
+    const struct record *r = table_find(table_of(st, member), member, key);
     *u = (struct undo){.sequence = st->sequence, .member = member, .there = r != NULL};
     KV_ASSERT(buf_append(&u->key, key) == KV_OK);
     if (r) {
@@ -309,12 +215,12 @@ static void undo(struct sim_store *st, struct undo *u)
     if (!u->member && st->lost)
         st->lost(key, false, st->lost_arg);
     if (!u->there) {
-        struct record *r = find(t, u->member, key);
+        struct record *r = table_find(t, u->member, key);
         if (r)
-            drop(t, r);
+            table_drop(t, r);
         return;
     }
-    struct record *r = find_or_add(t, u->member, key);
+    struct record *r = table_find_or_add(t, u->member, key);
     row_release(&r->row);
     r->row = row_ref(&u->row);
     r->stamp = u->stamp;
@@ -362,7 +268,7 @@ void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg)
 static void merge_row(struct sim_store *st, struct bytes key, const struct row *row)
 {
     remember(st, 0, key);
-    struct record *r = find_or_add(&st->rows, 0, key);
+    struct record *r = table_find_or_add(&st->rows, 0, key);
     if (row_wins(row, &r->row)) {
         row_release(&r->row);
         r->row = row_ref(row);
@@ -386,7 +292,7 @@ static void merge(struct sim_store *st, const struct effect *e)
     merge_row(st, e->write.key, &e->write.row);
     for (uint8_t i = 0; i < e->write.hint_count; i++) {
         remember(st, e->write.hints[i], e->write.key);
-        struct record *note = find_or_add(&st->notes, e->write.hints[i], e->write.key);
+        struct record *note = table_find_or_add(&st->notes, e->write.hints[i], e->write.key);
         if (stamp_cmp(e->write.row.stamp, note->stamp) < 0)
             continue;
         note->stamp = e->write.row.stamp;
@@ -406,12 +312,12 @@ static void hint_done(struct sim_store *st, const struct effect *e)
 {
     remember(st, e->hint_done.member, e->hint_done.key);
     remember(st, 0, e->hint_done.key);
-    struct record *note = find(&st->notes, e->hint_done.member, e->hint_done.key);
+    struct record *note = table_find(&st->notes, e->hint_done.member, e->hint_done.key);
     if (note && stamp_cmp(note->stamp, e->hint_done.stamp) <= 0)
-        drop(&st->notes, note);
-    struct record *r = e->hint_done.drop_row ? find(&st->rows, 0, e->hint_done.key) : NULL;
+        table_drop(&st->notes, note);
+    struct record *r = e->hint_done.drop_row ? table_find(&st->rows, 0, e->hint_done.key) : NULL;
     if (r && stamp_cmp(r->row.stamp, e->hint_done.stamp) == 0 && !is_noted(st, e->hint_done.key))
-        drop(&st->rows, r);
+        table_drop(&st->rows, r);
 }
 
 static int apply(struct sim_store *st, const struct effect *e)
@@ -442,28 +348,16 @@ static void read_row(const struct sim_store *st, const struct effect *e, struct 
     }
 }
 
-static size_t behind(const struct table *t, uint32_t member, const struct cursor *after)
-{
-    struct place at = {.member = member, .token = after->token, .key = after->key};
-    size_t i = lower_bound(t, &at);
-    return i < t->count && after->key.len && place_cmp(&t->records[i].at, &at) == 0 ? i + 1 : i;
-}
-
-static struct cursor cursor_at(const struct record *r)
-{
-    return (struct cursor){.token = r->at.token, .key = r->at.key};
-}
-
 static void read_range(const struct sim_store *st, const struct effect *e, struct page_entry *entries,
                        struct event *out)
 {
-    size_t i = behind(&st->rows, 0, &e->range.after), bytes = 0;
+    size_t i = table_behind(&st->rows, 0, &e->range.after), bytes = 0;
     out->page.next = e->range.after;
     for (uint32_t looked = 0; looked < e->range.limit && bytes < SCAN_PAGE_MAX_BYTES && i < st->rows.count;
          looked++, i++) {
         const struct record *r = &st->rows.records[i];
         bytes += r->at.key.len;
-        out->page.next = cursor_at(r);
+        out->page.next = record_cursor(r);
         if (!bytes_starts_with(r->at.key, e->range.prefix))
             continue;
         entries[out->page.count] = (struct page_entry){.key = r->at.key, .row = r->row};
@@ -475,7 +369,7 @@ static void read_range(const struct sim_store *st, const struct effect *e, struc
 static void read_hints(const struct sim_store *st, const struct effect *e, struct page_entry *entries,
                        struct event *out)
 {
-    size_t i = behind(&st->notes, e->hints.member, &e->hints.after);
+    size_t i = table_behind(&st->notes, e->hints.member, &e->hints.after);
     out->page.next = e->hints.after;
     for (; out->page.count < e->hints.limit && i < st->notes.count; i++) {
         const struct record *note = &st->notes.records[i];
@@ -484,7 +378,7 @@ static void read_hints(const struct sim_store *st, const struct effect *e, struc
         const struct row *row = sim_store_row(st, note->at.key);
         entries[out->page.count++] = (struct page_entry){
             .key = note->at.key, .row = row ? row_ref(row) : row_absent(), .hint = note->stamp};
-        out->page.next = cursor_at(note);
+        out->page.next = record_cursor(note);
     }
     out->page.done = i == st->notes.count || st->notes.records[i].at.member != e->hints.member;
 }
