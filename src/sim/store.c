@@ -1,59 +1,10 @@
 /* See store.h. */
-#include "sim/store.h"
-
 #include <stdlib.h>
 
-#include "base/assert.h"
-#include "base/list.h"
 #include "kv_error.h"
 #include "model/key.h"
 #include "model/pack.h"
-#include "sim/table.h"
-
-#define META_MAX 16u
-struct meta {
-    char name[32];
-    struct buf value;
-};
-
-/* What a record was before an unsynced write. */
-struct undo {
-    uint64_t sequence; /* of the write: those of one batch go together */
-    uint32_t member;
-    struct buf key;
-    bool there;
-    struct row row;
-    struct stamp stamp;
-    uint64_t bytes;
-};
-
-struct sim_store {
-    uint64_t id;
-    uint64_t sequence;
-    bool full;
-    bool lazy;
-    struct undo *undo; /* oldest first */
-    size_t undo_count, undo_cap;
-    sim_store_lost_fn lost;
-    void *lost_arg;
-    struct table rows;
-    struct table notes;
-    struct meta meta[META_MAX];
-    uint32_t meta_count;
-    struct list jobs; /* volatile, in order of submission */
-};
-
-struct sim_job {
-    struct list link;
-    struct effect effect; /* its bytes are in `held` */
-    struct buf held[2];
-};
-
-static void *must(void *p)
-{
-    KV_ASSERT(p);
-    return p;
-}
+#include "sim/store_state.h"
 
 /* ---- the store ---- */
 
@@ -73,6 +24,8 @@ static void job_free(struct sim_job *job)
         blob_unref(job->effect.merge.pack);
     buf_deinit(&job->held[0]);
     buf_deinit(&job->held[1]);
+    free(job->versions);
+    free(job->keys);
     free(job);
 }
 
@@ -148,6 +101,43 @@ static void hold(struct sim_job *job, uint32_t which, struct bytes *bytes)
     *bytes = buf_bytes(&job->held[which]);
 }
 
+/* Many keys one behind the other; they get their places when all are there and nothing moves any more. */
+static void hold_keys(struct sim_job *job, struct bytes *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        KV_ASSERT(buf_append(&job->held[0], keys[i]) == KV_OK);
+    const uint8_t *at = job->held[0].data;
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i].data = at;
+        at += keys[i].len;
+    }
+}
+
+static void hold_versions(struct sim_job *job)
+{
+    uint32_t count = job->effect.remove.count;
+    KV_ASSERT(count > 0 && count <= STORE_KEYS_MAX);
+    struct bytes keys[STORE_KEYS_MAX];
+    job->versions = must(calloc(count, sizeof *job->versions));
+    memcpy(job->versions, job->effect.remove.entries, count * sizeof *job->versions);
+    for (uint32_t i = 0; i < count; i++)
+        keys[i] = job->versions[i].key;
+    hold_keys(job, keys, count);
+    for (uint32_t i = 0; i < count; i++)
+        job->versions[i].key = keys[i];
+    job->effect.remove.entries = job->versions;
+}
+
+static void hold_asked(struct sim_job *job)
+{
+    uint32_t count = job->effect.has.count;
+    KV_ASSERT(count > 0 && count <= STORE_KEYS_MAX);
+    job->keys = must(calloc(count, sizeof *job->keys));
+    memcpy(job->keys, job->effect.has.keys, count * sizeof *job->keys);
+    hold_keys(job, job->keys, count);
+    job->effect.has.keys = job->keys;
+}
+
 struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
 {
     struct sim_job *job = must(calloc(1, sizeof *job));
@@ -164,6 +154,10 @@ struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
         hold(job, 1, &job->effect.range.prefix);
         break;
     case EF_STORE_HINTS: hold(job, 0, &job->effect.hints.after.key); break;
+    case EF_STORE_ROWS: hold(job, 0, &job->effect.rows.after.key); break;
+    case EF_STORE_DELETE: hold_versions(job); break;
+    case EF_STORE_HAS: hold_asked(job); break;
+    case EF_STORE_TREE: break;
     default: hold(job, 0, &job->effect.hint_done.key); break;
     }
     return job;
@@ -171,8 +165,20 @@ struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
 
 bool sim_job_is_write(const struct sim_job *job)
 {
-    return job->effect.type == EF_STORE_WRITE || job->effect.type == EF_STORE_MERGE ||
-           job->effect.type == EF_STORE_META || job->effect.type == EF_STORE_HINT_DONE;
+    switch (job->effect.type) {
+    case EF_STORE_WRITE:
+    case EF_STORE_MERGE:
+    case EF_STORE_META:
+    case EF_STORE_HINT_DONE:
+    case EF_STORE_DELETE:
+    case EF_STORE_HAS: return true; /* only looks, but not before its turn */
+    default: return false;
+    }
+}
+
+static bool changes(const struct sim_job *job)
+{
+    return sim_job_is_write(job) && job->effect.type != EF_STORE_HAS;
 }
 
 /* ---- what a power cut undoes ---- */
@@ -212,15 +218,15 @@ static void undo(struct sim_store *st, struct undo *u)
 {
     struct table *t = table_of(st, u->member);
     struct bytes key = buf_bytes(&u->key);
-    if (!u->member && st->lost)
+    struct record *r = table_find(t, u->member, key);
+    if (!u->member && st->lost && r) /* a row that comes back is none that is lost */
         st->lost(key, false, st->lost_arg);
     if (!u->there) {
-        struct record *r = table_find(t, u->member, key);
         if (r)
             table_drop(t, r);
         return;
     }
-    struct record *r = table_find_or_add(t, u->member, key);
+    r = table_find_or_add(t, u->member, key);
     row_release(&r->row);
     r->row = row_ref(&u->row);
     r->stamp = u->stamp;
@@ -237,6 +243,7 @@ void sim_store_sync(struct sim_store *st)
     for (size_t i = 0; i < st->undo_count; i++)
         undo_free(&st->undo[i]);
     st->undo_count = 0;
+    st->durable = st->sequence;
 }
 
 uint32_t sim_store_power_cut(struct sim_store *st, struct prng *prng)
@@ -253,6 +260,7 @@ uint32_t sim_store_power_cut(struct sim_store *st, struct prng *prng)
         undo(st, u);
         undo_free(u);
     }
+    st->sequence = keep - 1;
     sim_store_sync(st); /* what is in the log now stays there */
     return lost;
 }
@@ -300,14 +308,6 @@ static void merge(struct sim_store *st, const struct effect *e)
     }
 }
 
-static bool is_noted(const struct sim_store *st, struct bytes key)
-{
-    for (size_t i = 0; i < st->notes.count; i++)
-        if (bytes_eq(st->notes.records[i].at.key, key))
-            return true;
-    return false;
-}
-
 static void hint_done(struct sim_store *st, const struct effect *e)
 {
     remember(st, e->hint_done.member, e->hint_done.key);
@@ -320,99 +320,52 @@ static void hint_done(struct sim_store *st, const struct effect *e)
         table_drop(&st->rows, r);
 }
 
-static int apply(struct sim_store *st, const struct effect *e)
+static uint32_t delete_rows(struct sim_store *st, const struct effect *e)
 {
-    if (st->full && e->type != EF_STORE_HINT_DONE)
+    uint32_t deleted = 0;
+    for (uint32_t i = 0; i < e->remove.count; i++) {
+        const struct row_version *v = &e->remove.entries[i];
+        struct record *r = table_find(&st->rows, 0, v->key);
+        if (!r || stamp_cmp(r->row.stamp, v->stamp) != 0 || (e->remove.unless_noted && is_noted(st, v->key)))
+            continue;
+        remember(st, 0, v->key);
+        table_drop(&st->rows, r);
+        deleted++;
+    }
+    return deleted;
+}
+
+/* `*deleted`: how many rows an EF_STORE_DELETE has taken away. */
+static int apply(struct sim_store *st, const struct effect *e, uint32_t *deleted)
+{
+    *deleted = 0;
+    if (st->full && e->type != EF_STORE_HINT_DONE && e->type != EF_STORE_DELETE)
         return KV_E_FULL;
     st->sequence++;
     switch (e->type) {
     case EF_STORE_WRITE: merge(st, e); break;
     case EF_STORE_MERGE: merge_pack(st, e->merge.pack); break;
     case EF_STORE_META: sim_store_meta_put(st, e->meta.name, e->meta.value); break;
+    case EF_STORE_DELETE: *deleted = delete_rows(st, e); break;
     default: hint_done(st, e); break;
     }
+    if (!st->lazy)
+        st->durable = st->sequence;
     return KV_OK;
-}
-
-/* ---- reading ---- */
-
-static void read_row(const struct sim_store *st, const struct effect *e, struct event *out)
-{
-    const struct row *row = sim_store_row(st, e->read.key);
-    out->read.op = e->op;
-    out->read.status = KV_OK;
-    out->read.row = row ? row_ref(row) : row_absent();
-    if (e->read.stamp_only) {
-        blob_unref(out->read.row.payload);
-        out->read.row.payload = NULL;
-    }
-}
-
-static void read_range(const struct sim_store *st, const struct effect *e, struct page_entry *entries,
-                       struct event *out)
-{
-    size_t i = table_behind(&st->rows, 0, &e->range.after), bytes = 0;
-    out->page.next = e->range.after;
-    for (uint32_t looked = 0; looked < e->range.limit && bytes < SCAN_PAGE_MAX_BYTES && i < st->rows.count;
-         looked++, i++) {
-        const struct record *r = &st->rows.records[i];
-        bytes += r->at.key.len;
-        out->page.next = record_cursor(r);
-        if (!bytes_starts_with(r->at.key, e->range.prefix))
-            continue;
-        entries[out->page.count] = (struct page_entry){.key = r->at.key, .row = r->row};
-        entries[out->page.count++].row.payload = NULL;
-    }
-    out->page.done = i == st->rows.count;
-}
-
-static void read_hints(const struct sim_store *st, const struct effect *e, struct page_entry *entries,
-                       struct event *out)
-{
-    size_t i = table_behind(&st->notes, e->hints.member, &e->hints.after);
-    out->page.next = e->hints.after;
-    for (; out->page.count < e->hints.limit && i < st->notes.count; i++) {
-        const struct record *note = &st->notes.records[i];
-        if (note->at.member != e->hints.member)
-            break;
-        const struct row *row = sim_store_row(st, note->at.key);
-        entries[out->page.count++] = (struct page_entry){
-            .key = note->at.key, .row = row ? row_ref(row) : row_absent(), .hint = note->stamp};
-        out->page.next = record_cursor(note);
-    }
-    out->page.done = i == st->notes.count || st->notes.records[i].at.member != e->hints.member;
-}
-
-static void read_page(const struct sim_store *st, const struct effect *e, struct arena *arena,
-                      struct event *out)
-{
-    bool range = e->type == EF_STORE_RANGE;
-    uint32_t limit = range ? e->range.limit : e->hints.limit;
-    struct page_entry *entries = must(arena_alloc(arena, limit * sizeof *entries));
-    out->page.op = e->op;
-    out->page.entries = entries;
-    if (range)
-        read_range(st, e, entries, out);
-    else
-        read_hints(st, e, entries, out);
 }
 
 void sim_store_finish(struct sim_store *st, struct sim_job *job, struct arena *arena, struct event *out)
 {
     const struct effect *e = &job->effect;
     *out = (struct event){.type = EV_STORE_WRITTEN};
-    if (sim_job_is_write(job)) {
-        for (struct list *it = st->jobs.next; it != &job->link; it = it->next)
-            KV_ASSERT(!sim_job_is_write(container_of(it, struct sim_job, link))); /* in order */
+    for (struct list *it = st->jobs.next; sim_job_is_write(job) && it != &job->link; it = it->next)
+        KV_ASSERT(!sim_job_is_write(container_of(it, struct sim_job, link))); /* in order */
+    if (changes(job)) {
         out->written.op = e->op;
-        out->written.status = apply(st, e);
-        out->written.sequence = st->sequence;
-    } else if (e->type == EF_STORE_READ) {
-        out->type = EV_STORE_READ;
-        read_row(st, e, out);
+        out->written.status = apply(st, e, &out->written.deleted);
+        out->written.sequence = st->durable;
     } else {
-        out->type = EV_STORE_PAGE;
-        read_page(st, e, arena, out);
+        store_look(st, e, arena, out);
     }
     list_remove(&job->link); /* its completion may end the process, and with it all that is on its way */
 }
@@ -433,10 +386,11 @@ uint32_t sim_store_crash(struct sim_store *st, struct prng *prng)
     uint32_t torn = 0;
     list_each_safe (it, &st->jobs) {
         struct sim_job *job = container_of(it, struct sim_job, link);
-        if (sim_job_is_write(job)) {
+        if (changes(job)) {
+            uint32_t deleted;
             logged = logged && prng_below(prng, 2) == 0;
             if (logged)
-                (void)apply(st, &job->effect);
+                (void)apply(st, &job->effect, &deleted);
             else
                 torn++;
         }
