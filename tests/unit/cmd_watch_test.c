@@ -233,7 +233,7 @@ static void a_page_in_words(void **state)
     assert_non_null(strstr(text, " peak 800/s\n"));
     assert_non_null(strstr(text, " 75.0 %\n"));
     assert_null(strchr(text, '\033'));
-    assert_non_null(strstr(draw(80, 24, true, false), "\033[31mdead"));
+    assert_non_null(strstr(draw(80, 24, true, false), "\033[31m dead"));
 }
 
 static void a_change_is_on_the_page(void **state)
