@@ -27,6 +27,10 @@ const struct cli_command CLI_COMMANDS[] = {
      OPT_TTL | OPT_LITERAL | OPT_QUORUM, cmd_explain},
     {"watch", "", "a live view: members as they see each other, operations, failures", 0, 0, OPT_ONCE,
      cmd_watch},
+    {"node",
+     "list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE | add NAME --plan",
+     "change the ring: a living member leaves, a dead one is removed, ...", 1, 3,
+     OPT_TSV | OPT_PLAN | OPT_NO_WAIT | OPT_WEIGHT | OPT_ZONE, cmd_node},
     {"fault", "list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS",
      "inject faults (nodes started with --lab)", 1, 2, OPT_FROM | OPT_TO | OPT_PERCENT, cmd_fault},
     {"help", "[COMMAND]", "this, or one command's usage", 0, 1, 0, cmd_help},
@@ -56,7 +60,11 @@ enum {
     KEY_FROM,
     KEY_TO,
     KEY_PERCENT,
-    KEY_ONCE
+    KEY_ONCE,
+    KEY_PLAN,
+    KEY_NO_WAIT,
+    KEY_WEIGHT,
+    KEY_ZONE
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -80,6 +88,10 @@ static const struct argp_option OPTIONS[] = {
     {"failed", KEY_FAILED, "FILE", 0, "load: write the lines that failed to FILE, to be loaded again", 0},
     {"from", KEY_FROM, "NODE", 0, "fault: what comes from this node (any)", 0},
     {"to", KEY_TO, "NODE", 0, "fault: in this node (all)", 0},
+    {"plan", KEY_PLAN, 0, 0, "node: change nothing, show what would move", 0},
+    {"no-wait", KEY_NO_WAIT, 0, 0, "node: do not wait until the change is made", 0},
+    {"weight", KEY_WEIGHT, "W", 0, "node add --plan: of the new one, 1 to 16 (1)", 0},
+    {"zone", KEY_ZONE, "ZONE", 0, "node add --plan: of the new one (one of its own)", 0},
     {"once", KEY_ONCE, 0, 0, "watch: print it once", 0},
     {"percent", KEY_PERCENT, "P", 0, "fault: this much of it (100)", 0},
     {0},
@@ -138,6 +150,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         c->percent = (uint32_t)number(state, "--percent", arg, 0, 100);
         break;
     case KEY_ONCE: c->given |= OPT_ONCE; break;
+    case KEY_PLAN: c->given |= OPT_PLAN; break;
+    case KEY_NO_WAIT: c->given |= OPT_NO_WAIT; break;
+    case KEY_WEIGHT:
+        c->given |= OPT_WEIGHT;
+        c->weight = (uint32_t)number(state, "--weight", arg, 1, 16);
+        break;
+    case KEY_ZONE:
+        c->given |= OPT_ZONE;
+        c->zone = arg;
+        break;
     case ARGP_KEY_ARG:
         if (c->argc == CLI_ARGS_MAX - 1)
             argp_error(state, "too many words");
@@ -154,6 +176,7 @@ static const char DOC[] =
     "  put KEY VALUE|-|@FILE    get KEY    del KEY    scan [PREFIX]\n"
     "  load FILE    dump [PREFIX]    check FILE\n"
     "  status    ring    where KEY    stats [NODE]    explain get KEY | put KEY VALUE    watch\n"
+    "  node list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE\n"
     "  fault list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS\n"
     "Without a command: a prompt, with history and completion.\n\n"
     "Examples:\n"
@@ -162,7 +185,8 @@ static const char DOC[] =
     "  kvcli --strict -r 2 -w 2 put balance 100\n"
     "  kvcli put photo @cat.jpg --ttl 3600\n"
     "  kvcli --via n2 get greeting --local\n"
-    "  kvcli load words.tsv && kvcli check words.tsv\n\n"
+    "  kvcli load words.tsv && kvcli check words.tsv\n"
+    "  kvcli node leave n3 --plan && kvcli node leave n3\n\n"
     "Exit status: 0 ok, 1 not found (or check found differences), 2 wrong usage,\n"
     "3 unavailable and nothing was tried, 4 timeout with unknown outcome, 6 refused, 7 no node reachable.";
 
@@ -268,11 +292,11 @@ int cmd_help(struct cli *cli)
     return EXIT_OK;
 }
 
-/* The first of a set of options, as it is typed. */
-static const char *option_word(unsigned set)
+const char *cli_option_word(unsigned set)
 {
-    static const char *const WORDS[] = {"ttl",    "literal", "local", "limit",   "cursor", "tsv",
-                                        "failed", "from",    "to",    "percent", "once"};
+    static const char *const WORDS[] = {"ttl",  "literal", "local",   "limit",  "cursor",
+                                        "tsv",  "failed",  "from",    "to",     "percent",
+                                        "once", "plan",    "no-wait", "weight", "zone"};
     return WORDS[__builtin_ctz(set)];
 }
 
@@ -287,7 +311,7 @@ static int run_command(struct cli *cli)
     if (n > c->most)
         return cli_usage(cli, "%s: '%s' is one word too many", c->name, cli->argv[1 + c->most]);
     if (cli->given & ~c->options)
-        return cli_usage(cli, "%s does not take --%s", c->name, option_word(cli->given & ~c->options));
+        return cli_usage(cli, "%s does not take --%s", c->name, cli_option_word(cli->given & ~c->options));
     if (!(c->options & OPT_QUORUM) && (cli->r || cli->w || cli->strict))
         return cli_usage(cli, "%s does not take -r, -w or --strict", c->name);
     return c->run(cli);

@@ -37,6 +37,10 @@ enum cli_option {
     OPT_TO = 1 << 8,
     OPT_PERCENT = 1 << 9,
     OPT_ONCE = 1 << 10,
+    OPT_PLAN = 1 << 11,
+    OPT_NO_WAIT = 1 << 12,
+    OPT_WEIGHT = 1 << 13,
+    OPT_ZONE = 1 << 14,
     OPT_QUORUM = 1 << 30, /* -r, -w, --strict */
 };
 
@@ -59,6 +63,8 @@ struct cli {
     const char *failed;
     const char *from, *to;
     uint32_t percent;
+    uint32_t weight;
+    const char *zone;
     int argc; /* the command's word first */
     char *argv[CLI_ARGS_MAX];
 };
@@ -92,6 +98,9 @@ int cli_usage_nodes(const struct cli *cli);
 /* What every request of this line has in common. */
 struct kv_request cli_request(const struct cli *cli);
 
+/* The first of a set of enum cli_option, as it is typed. */
+const char *cli_option_word(unsigned set);
+
 int cli_exit_of(int status);
 
 /* Prints why something failed, with the numbers (text or JSON), and returns the exit status. */
@@ -105,7 +114,7 @@ json_t *json_result(const char *key, const struct kv_result *r, bool with_value)
 const char *stamp_text(struct kv_stamp s, char out[40]);
 
 /* The commands, by file: kvcli_data.c, kvcli_scan.c, kvcli_bulk.c, kvcli_cluster.c, kvcli_fault.c,
- * kvcli_explain.c, kvcli_watch.c */
+ * kvcli_explain.c, kvcli_watch.c, kvcli_node.c */
 int cmd_put(struct cli *cli);
 int cmd_get(struct cli *cli);
 int cmd_del(struct cli *cli);
@@ -120,6 +129,7 @@ int cmd_stats(struct cli *cli);
 int cmd_explain(struct cli *cli);
 int cmd_fault(struct cli *cli);
 int cmd_watch(struct cli *cli);
+int cmd_node(struct cli *cli);
 int cmd_help(struct cli *cli);
 
 /* kvcli_data.c: the value that a word stands for: itself, @FILE, or - for standard input. KV_OK or a status
