@@ -31,7 +31,7 @@ struct ring_word {
     uint64_t epoch; /* the ring it is known to have adopted; 0: not heard of */
     uint64_t
         whole_epoch;  /* it said that it holds all its new partitions, under this source_epoch; 0: never */
-    bool alive;       /* swim does not call it dead */
+    bool alive;       /* swim does not call it dead; of itself a driver knows it */
     uint64_t dead_us; /* how long it has been dead */
 };
 
@@ -45,30 +45,35 @@ enum ring_step {
     RING_DROP,  /* STABLE: the first of the queue makes no sense */
     RING_TO_SWITCH,
     RING_FINISH,  /* SWITCH -> STABLE(target) */
-    RING_GIVE_UP, /* PENDING or SWITCH -> PENDING, with a displaced home marked dead */
+    RING_GIVE_UP, /* PENDING or SWITCH -> PENDING, with a member marked dead */
     RING_BACK,    /* SWITCH -> PENDING, undo */
     RING_UNDO,    /* PENDING -> STABLE(old) */
 };
 
 /* The step that is next, and the value it leads to (in `out`, deinit'ed by the caller, unless RING_WAIT).
  * `ring` is the one in force with its tables; `words` are in order of member id, one for each member but
- * those that are not known. The conditions (DESIGN section 7): TO_SWITCH   every new home has said WHOLE
- * under source_epoch, every displaced home that is not given up has adopted this epoch, and `undo` is not set
- *   FINISH      every displaced home that is not given up has adopted SWITCH
- *   GIVE_UP     a displaced home has been dead for RING_GIVE_UP_US
- *   BACK, UNDO  a new home has been dead for RING_UNDO_US. UNDO after a SWITCH waits until every new home
- * that is not given up has adopted PENDING, and, so that no reader of the SWITCH is left, a majority of every
- *               partition's new homes
+ * those that are not known. A displaced home is one that loses a partition, a new home one that gains one.
+ * The conditions (DESIGN section 7; why is said in next.c), of those who are not given up:
+ *   DROP       what is asked for makes no sense (any more): no such member, the last one would leave, the
+ * dead one to be removed or replaced lives, ... TO_SWITCH  every new home has said WHOLE under source_epoch,
+ * every displaced home has adopted this epoch, all of them live, and `undo` is not set FINISH     every
+ * displaced home has adopted SWITCH GIVE_UP    a displaced home that is no new home has been dead for
+ * RING_GIVE_UP_US, and there are enough others to take its rows over from; or anybody has whose removal or
+ * replacement is asked for BACK       a new home has been dead for RING_UNDO_US UNDO       the same, or
+ * `undo`. After a SWITCH, so that no reader of the SWITCH is left, it waits until every new home, but those
+ * dead for so long, and a majority of every moving partition's homes after the change have adopted PENDING
  * KV_E_NO_MEMORY. */
 int ring_change_next(const struct ring *ring, const struct ring_word *words, uint32_t count,
                      enum ring_step *step, struct ring_value *out);
 
-/* What a change would do, for --plan: the value it would end in, and how many replicas move (and the least
- * possible). */
+/* What a change would do, for --plan, once what is under way is done: how many replicas would move and how
+ * many at least for members as busy as they would then be. */
 struct ring_plan {
     uint32_t moved, least, total; /* partition replicas */
     double max_over_mean;         /* afterwards */
 };
+
+/* KV_E_INVALID with a sentence, KV_E_NO_MEMORY. A JOIN needs no store_id here: the node need not exist. */
 int ring_change_plan(const struct ring_value *v, const struct ring_change *c, struct ring_plan *out,
                      char error[128]);
 

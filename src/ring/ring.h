@@ -58,6 +58,14 @@ uint32_t ring_preference(const struct ring *r, uint32_t partition, uint32_t out[
  * rows. */
 bool ring_is_home(const struct ring *r, uint32_t partition, uint32_t member);
 
+/* How many of the homes before have to be read in full so that nothing that a majority of them acknowledged
+ * is missed, whichever they are; to take over from a home that is given up: of the others. With the home that
+ * is given up in it, a majority of n has n / 2 others, and n - n / 2 of n - 1 others meet any such. */
+static inline uint32_t ring_sources(uint32_t homes)
+{
+    return homes - homes / 2;
+}
+
 /* One slot of a partition. `from` 0: an extra that is new; `to` 0: an old home that has no successor. */
 struct ring_slot {
     uint32_t from; /* member ids: the home before */
