@@ -80,6 +80,7 @@ static int make_node(const struct kvd_options *o, const struct boot *boot, struc
         .hlc_floor = boot->hlc_floor,
         .ring = buf_bytes(&boot->ring),
         .accepted = buf_bytes(&boot->accepted),
+        .transfer = buf_bytes(&boot->transfer),
     };
     return node_create(&config, out, error);
 }

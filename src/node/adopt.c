@@ -146,7 +146,7 @@ static int tell_all(struct node *n, const struct ring *old)
     coord_ring_set(n->coord, n->now, n->ring, n->out);
     scans_ring_set(n->scans, n->ring);
     hints_ring_set(n->hints, n->ring);
-    return rc;
+    return rc == KV_OK ? move_ring_set(n) : rc;
 }
 
 static void put_in_force(struct node *n, struct ring *next, struct blob *value)

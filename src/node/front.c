@@ -4,7 +4,7 @@
 
 uint64_t front_bytes_in_flight(const struct node *n)
 {
-    return n->replica.bytes + (n->coord ? coord_bytes_in_flight(n->coord) : 0);
+    return n->replica.bytes + move_bytes_in_flight(n) + (n->coord ? coord_bytes_in_flight(n->coord) : 0);
 }
 
 /* Whether requests are taken at all, and by this connection. */

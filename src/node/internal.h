@@ -5,21 +5,25 @@
  *     peers.c     connections dialled, reachability      adopt.c    the ring: fetched, durable, in force
  *     form.c      founders agree on epoch 1              replica.c  this node's own rows
  *     front.c     a client's requests, checked           hlc.c      the clock, what it says, its floor
- *     status.c    STATUS and STATS
+ *     status.c    STATUS and STATS                   move.c     partitions that move
  *
  * Every function here runs inside node_step: `n->now` and `n->out` are that step's. */
 #ifndef NODE_INTERNAL_H
 #define NODE_INTERNAL_H
 
 #include "base/assert.h"
+#include "base/buf.h"
 #include "base/map.h"
 #include "base/prng.h"
+#include "base/rate.h"
 #include "coord/coord.h"
 #include "coord/scan.h"
 #include "kv_error.h"
 #include "model/id.h"
 #include "node/node.h"
+#include "repair/drop.h"
 #include "repair/hints.h"
+#include "repair/transfer.h"
 
 #define FOUND_RETRY_US \
     UINT64_C(200000) /* FOUND is said again this often, with jitter, until a ring is there */
@@ -214,6 +218,46 @@ void replica_page(struct node *n, const struct event *in);
 void replica_check(const struct node *n);
 void replica_deinit(struct node *n);
 
+/* ---- move.c ---- */
+
+#define PULLS_MAX 8u /* pages read at once for new homes */
+
+/* A page that is read for a new home. */
+struct pull {
+    struct endpoint from;
+    uint64_t id;    /* of the message to be answered */
+    uint64_t epoch; /* of the ring in force then */
+    uint64_t began_hlc;
+    uint32_t serial;
+    uint32_t bytes; /* booked; 0: free */
+};
+
+struct move {
+    struct transfer *transfer; /* NULL: no member yet */
+    struct drop *drop;
+    struct buf noted; /* META_TRANSFER */
+    struct pull pulls[PULLS_MAX];
+    uint32_t active;
+    uint32_t serial;
+    uint64_t pulled_bytes; /* booked by pulls */
+    struct rate rate;      /* of bytes read for others */
+    uint64_t pages, bytes, refused;
+};
+
+int move_config(struct node *n, const struct node_config *config); /* KV_E_NO_MEMORY */
+int move_create(struct node *n);                                   /* KV_E_NO_MEMORY */
+int move_ring_set(struct node *n);                                 /* KV_E_NO_MEMORY */
+void move_peer_set(struct node *n, uint32_t member, bool reachable);
+void move_pull(struct node *n, struct endpoint from, const struct message *m);
+void move_rows(struct node *n, const struct message *m);
+void move_page(struct node *n, const struct event *in);
+void move_written(struct node *n, const struct event *in);
+void move_tick(struct node *n);
+uint64_t move_deadline_us(const struct node *n);
+uint64_t move_bytes_in_flight(const struct node *n);
+void move_check(const struct node *n);
+void move_deinit(struct node *n);
+
 /* ---- front.c ---- */
 
 struct front {
@@ -289,6 +333,7 @@ struct node {
     struct form form;
     struct replica replica;
     struct front front;
+    struct move move;
 
     bool started;
     bool stopping;

@@ -72,6 +72,8 @@ int parts_create(struct node *n)
         rc = hints_create(n->self, &n->hints);
     if (rc == KV_OK)
         rc = coord_create(&coord, &n->coord);
+    if (rc == KV_OK)
+        rc = move_create(n);
     return rc;
 }
 
@@ -85,6 +87,11 @@ int node_create(const struct node_config *config, struct node **out, char error[
     if (!n)
         return KV_E_NO_MEMORY;
     take_config(n, config);
+    rc = move_config(n, config);
+    if (rc != KV_OK) {
+        node_destroy(n);
+        return rc;
+    }
     if (config->ring.len) {
         n->form.retry_us = UINT64_MAX;
         rc = adopt_restore(n, config->ring);
@@ -114,6 +121,7 @@ void node_destroy(struct node *n)
         hints_destroy(n->hints);
     if (n->swim)
         swim_destroy(n->swim);
+    move_deinit(n);
     replica_deinit(n);
     form_deinit(n);
     adopt_deinit(n);
@@ -207,6 +215,7 @@ static void member_message(struct node *n, struct endpoint from, struct message 
     case MSG_WRITE:
     case MSG_READ:
     case MSG_RANGE: replica_message(n, from, m); break;
+    case MSG_PULL: move_pull(n, from, m); break;
     case MSG_RING: adopt_message(n, m); break;
     case MSG_FOUND: form_message(n, from, m->from, m); break;
     case MSG_SYNC:
@@ -245,6 +254,10 @@ static void answer_message(struct node *n, struct endpoint from, struct message 
     case MSG_RANGE_PAGE:
         if (n->scans)
             scans_answer(n->scans, n->now, hlc_now(n), m->from, m, n->out);
+        break;
+    case MSG_ROWS:
+        if (n->move.transfer)
+            move_rows(n, m);
         break;
     case MSG_SYNC_REPLY:
         if (n->swim && !n->stopping)
@@ -357,6 +370,7 @@ static void tick(struct node *n)
         scans_tick(n->scans, n->now, hlc_now(n), n->out);
     if (n->hints && hints_deadline_us(n->hints) <= now_us)
         hints_tick(n->hints, n->now, n->out);
+    move_tick(n);
     peers_tick(n);
     form_tick(n);
     adopt_tick(n);
@@ -375,6 +389,8 @@ static void written(struct node *n, const struct event *in)
         break;
     case ID_REPLICA: replica_written(n, in); break;
     case ID_HINTS: hints_written(n->hints, n->now, in, n->out); break;
+    case ID_TRANSFER:
+    case ID_DROP: move_written(n, in); break;
     default: KV_ASSERT(false); /* nobody else writes */
     }
 }
@@ -420,6 +436,8 @@ static void dispatch(struct node *n, const struct event *in)
     case EV_STORE_PAGE:
         if (id_owner(in->page.op) == ID_HINTS)
             hints_page(n->hints, n->now, hlc_now(n), in, n->out);
+        else if (id_owner(in->page.op) == ID_PULL || id_owner(in->page.op) == ID_DROP)
+            move_page(n, in);
         else
             replica_page(n, in);
         break;
@@ -511,6 +529,7 @@ uint64_t node_deadline_us(const struct node *n)
     at = earlier(at, peers_deadline_us(n));
     at = earlier(at, form_deadline_us(n));
     at = earlier(at, n->adopt.retry_us);
+    at = earlier(at, move_deadline_us(n));
     if (swim_runs(n))
         at = earlier(at, swim_deadline_us(n->swim));
     if (n->coord)
@@ -527,12 +546,13 @@ void node_check(const struct node *n)
     if (n->exited)
         return;
     KV_ASSERT(!n->self || n->ring);
-    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints));
+    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints && n->move.transfer));
     KV_ASSERT(!n->ring || n->adopt.value);
     KV_ASSERT(!n->adopt.next || n->adopt.next->value.epoch > adopt_epoch(n));
     KV_ASSERT(!n->started || hlc_said(n) <= n->clock.floor);
     peers_check(n);
     replica_check(n);
+    move_check(n);
     if (n->swim)
         swim_check(n->swim);
     if (n->coord)

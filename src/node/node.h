@@ -7,7 +7,8 @@
  * The parts do not know each other; node/ carries what one says to another:
  *     peers     connections, HELLO, who can be reached          form      how founders agree on epoch 1
  *     replica   this node's own rows: WRITE, READ, RANGE        status    STATUS and STATS
- *     swim, coord, scan, hints  each in its folder */
+ *     move      partitions: taken over, given, dropped
+ *     swim, coord, scan, hints, transfer, drop  each in its folder */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 
@@ -22,6 +23,7 @@
 #define META_FLOOR      "hlc_floor"  /* 8 bytes (clock.h) */
 #define META_RING       "ring"       /* ring_value encoding of the newest adopted epoch */
 #define META_ACCEPTED   "accepted"   /* founders: the epoch-1 value accepted (form.c) */
+#define META_TRANSFER   "transfer"   /* how far partitions are taken over (repair/transfer.h) */
 
 struct node_founder {
     char name[NAME_MAX_BYTES + 1];
@@ -37,6 +39,7 @@ struct node_config {
     uint32_t replicas; /* N and Q: only for founding; afterwards the ring says */
     uint32_t partitions;
     uint32_t value_max_bytes;
+    uint64_t transfer_rate_bytes; /* a second, taken over from others or read for them; 0: the default */
     uint64_t seed;
     struct swim_config swim;             /* self, generation, addr, seed are filled in by the node */
     const struct node_founder *founders; /* --initial, any order; the node sorts by name */
@@ -47,6 +50,7 @@ struct node_config {
     uint64_t hlc_floor;
     struct bytes ring;     /* META_RING; empty: none */
     struct bytes accepted; /* META_ACCEPTED; empty: none */
+    struct bytes transfer; /* META_TRANSFER; empty: none */
 };
 
 struct node;

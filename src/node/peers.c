@@ -1,6 +1,6 @@
 /* The connections that this node dials, one to every other member (before there is a ring: to every other
  * founder), and who can be reached: a member that answered our HELLO as who it should be, and that is not
- * dead to swim. What coord, scans and hints are told of a member is exactly that, once per change.
+ * dead to swim. What coord, scans, hints and transfer are told of a member is exactly that, once per change.
  *
  * A member lives where swim says it lives; the ring's address is only where to look first. */
 #include "base/mutant.h"
@@ -56,6 +56,7 @@ static void update_reachable(struct node *n, struct peer *p)
     coord_peer_set(n->coord, n->now, p->id, reachable, n->out);
     scans_peer_set(n->scans, n->now, hlc_now(n), p->id, reachable, n->out);
     hints_peer_set(n->hints, n->now, p->id, reachable);
+    move_peer_set(n, p->id, reachable);
 }
 
 /* NULL: no longer. */

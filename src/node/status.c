@@ -109,7 +109,7 @@ void status_send(struct node *n, struct endpoint to, uint64_t id)
 
 /* ---- STATS ---- */
 
-#define STATS_MAX 96u
+#define STATS_MAX 192u
 
 struct table {
     struct stat_value *stats;
@@ -162,6 +162,29 @@ static void add_swim(const struct node *n, struct table *t)
     add(t, "swim_awareness", s.awareness);
 }
 
+static void add_move(const struct node *n, struct table *t)
+{
+    const struct move *mv = &n->move;
+    struct transfer_counters c =
+        mv->transfer ? transfer_counters(mv->transfer) : (struct transfer_counters){0};
+    struct transfer_progress p =
+        mv->transfer ? transfer_progress(mv->transfer) : (struct transfer_progress){0};
+    add(t, "transfer_partitions_done", p.partitions_done);
+    add(t, "transfer_partitions_total", p.partitions_total);
+    add(t, "transfer_rate_bytes", p.rate_bytes);
+    add(t, "transfer_pages", c.pages);
+    add(t, "transfer_rows", c.rows);
+    add(t, "transfer_bytes", c.bytes);
+    add(t, "transfer_refused", c.refused);
+    add(t, "transfer_timeouts", c.timeouts);
+    add(t, "transfer_damaged", c.damaged);
+    add(t, "transfer_partitions_lost", c.lost);
+    add(t, "transfer_pages_given", mv->pages);
+    add(t, "transfer_bytes_given", mv->bytes);
+    add(t, "transfer_pulls_refused", mv->refused);
+    add(t, "rows_dropped", mv->drop ? drop_rows(mv->drop) : 0);
+}
+
 static void add_own(const struct node *n, struct table *t)
 {
     const struct replica *r = &n->replica;
@@ -196,6 +219,7 @@ void stats_send(struct node *n, struct endpoint to, uint64_t id)
         add_own(n, &t);
         add_coord(n, &t);
         add_swim(n, &t);
+        add_move(n, &t);
     }
     struct message *m = outbox_send(n->out, to, MSG_STATS, id);
     m->stats = (struct msg_stats){.count = t.count, .stats = t.stats};

@@ -14,8 +14,9 @@
 #include "model/outbox.h"
 #include "ring/ring.h"
 
-#define DROP_DELAY_US UINT64_C(2000000) /* after STABLE: what was being written for the change is, by then \
-                                         */
+#define DROP_DELAY_US                                                                    \
+    UINT64_C(2000000) /* after STABLE: what was being written for the change is, by then \
+                       */
 #define DROP_REST        4u
 #define DROP_REST_MIN_US UINT64_C(1000)
 #define DROP_REST_MAX_US UINT64_C(1000000)

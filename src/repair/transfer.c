@@ -26,7 +26,7 @@ int transfer_create(const struct transfer_config *config, struct transfer **out)
     t->meta = config->meta;
     t->page_bytes = config->page_bytes && config->page_bytes < TRANSFER_PAGE_BYTES ? config->page_bytes
                                                                                    : TRANSFER_PAGE_BYTES;
-    t->rate_bytes = config->rate_bytes ? config->rate_bytes : TRANSFER_RATE_BYTES;
+    t->rate.per_second = config->rate_bytes ? config->rate_bytes : TRANSFER_RATE_BYTES;
     t->wake_us = UINT64_MAX;
     map_init(&t->reachable);
     if (buf_set(&t->noted, config->noted)) {
@@ -119,7 +119,6 @@ static void stop(struct transfer *t)
     t->held_bytes = 0; /* what is being written still is, and nobody waits for it */
     t->wake_us = UINT64_MAX;
     t->changed = t->noting = t->starved = false;
-    t->free_us = 0;
     t->plan_bytes = t->sampled_rate = 0;
 }
 

@@ -12,6 +12,7 @@
 #define REPAIR_TRANSFER_INTERNAL_H
 
 #include "base/map.h"
+#include "base/rate.h"
 #include "model/id.h"
 #include "repair/transfer.h"
 
@@ -95,7 +96,7 @@ void transfer_note_apply(struct bytes note, struct plan *p);
 
 struct transfer {
     uint32_t self;
-    uint64_t rate_bytes;
+    struct rate rate; /* of bytes taken over */
     uint32_t page_bytes;
     const char *meta;
     struct map reachable; /* member id -> itself */
@@ -108,7 +109,6 @@ struct transfer {
     uint32_t serial;
     uint32_t asked;      /* slots that are ASKED */
     uint64_t held_bytes; /* of pages that are WRITING */
-    uint64_t free_us;    /* the rate allows the next page from here on */
     uint64_t wake_us;    /* a tick is due */
     bool starved;        /* somebody waits for memory */
     bool changed;        /* something is not noted yet */
@@ -160,9 +160,6 @@ void transfer_slot_answered(struct transfer *t, struct slot *s);
 
 /* READY -> FREE: the stream is for others, or for later. */
 void transfer_slot_free(struct transfer *t, struct slot *s);
-
-/* What came counts against the rate. */
-void transfer_charge(struct transfer *t, uint64_t now_us, uint64_t bytes);
 
 /* Asks for as many pages as may be asked for now. */
 void transfer_pump(struct transfer *t, struct lane *lane, uint64_t now_us, struct outbox *out);

@@ -4,8 +4,7 @@
 #include "base/assert.h"
 #include "model/id.h"
 
-#define BURST_US   UINT64_C(100000) /* of the rate: what was not used longer ago is lost */
-#define MISSES_MAX 5u
+#define MISSES_MAX 5u /* bounds the doubling of TRANSFER_ANSWER_US */
 
 uint64_t transfer_op(uint32_t lane, uint32_t slot, uint32_t serial)
 {
@@ -24,22 +23,6 @@ struct slot *transfer_slot_of(struct transfer *t, uint64_t op, enum slot_state s
     return s->state == state && s->serial == (uint32_t)op ? s : NULL;
 }
 
-/* ---- the rate: a clock that runs ahead with what was taken (GCRA) */
-
-void transfer_charge(struct transfer *t, uint64_t now_us, uint64_t bytes)
-{
-    uint64_t least = now_us > BURST_US ? now_us - BURST_US : 0;
-    if (t->free_us < least)
-        t->free_us = least;
-    t->free_us += bytes * 1000000 / t->rate_bytes;
-}
-
-static void refund(struct transfer *t, uint64_t bytes)
-{
-    uint64_t us = bytes * 1000000 / t->rate_bytes;
-    t->free_us = t->free_us > us ? t->free_us - us : 0;
-}
-
 /* ---- slots */
 
 void transfer_slot_free(struct transfer *t, struct slot *s)
@@ -54,7 +37,7 @@ void transfer_slot_answered(struct transfer *t, struct slot *s)
 {
     KV_ASSERT(s->state == SLOT_ASKED && t->asked > 0);
     t->asked--;
-    refund(t, TRANSFER_PAGE_BYTES);
+    rate_return(&t->rate, t->page_bytes);
     s->state = SLOT_READY;
 }
 
@@ -70,7 +53,7 @@ static void slot_ask(struct transfer *t, struct lane *lane, struct slot *s, uint
     s->serial = ++t->serial;
     s->due_us = now_us + (TRANSFER_ANSWER_US << s->misses);
     t->asked++;
-    transfer_charge(t, now_us, TRANSFER_PAGE_BYTES);
+    rate_take(&t->rate, now_us, t->page_bytes);
     wake(t, s->due_us);
     uint64_t id = transfer_op((uint32_t)(lane - t->plan.lanes), (uint32_t)(s - lane->slots), s->serial);
     struct message *m = outbox_send(out, to_peer(lane->member), MSG_PULL, id);
@@ -133,9 +116,9 @@ static bool may_ask(struct transfer *t, uint64_t now_us)
     t->starved = expected > TRANSFER_HELD_MAX_BYTES;
     if (t->starved)
         return false; /* transfer_written wakes */
-    if (t->free_us > now_us)
-        wake(t, t->free_us);
-    return t->free_us <= now_us;
+    if (!rate_allows(&t->rate, now_us))
+        wake(t, t->rate.free_us);
+    return rate_allows(&t->rate, now_us);
 }
 
 static uint32_t in_flight(const struct lane *lane)

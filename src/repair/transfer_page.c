@@ -130,7 +130,7 @@ static void page_take(struct transfer *t, struct lane *lane, struct slot *s, str
         return;
     }
     uint32_t bytes = (uint32_t)blob_bytes(rows->pack).len;
-    transfer_charge(t, now.mono_us, bytes);
+    rate_take(&t->rate, now.mono_us, bytes);
     s->misses = 0;
     s->last = rows->done;
     s->next_token = rows->next.token;

@@ -426,6 +426,7 @@ int sim_start(struct sim *s, uint32_t node)
         .hlc_floor = meta_u64(p, META_FLOOR),
         .ring = sim_store_meta(p->store, META_RING),
         .accepted = sim_store_meta(p->store, META_ACCEPTED),
+        .transfer = sim_store_meta(p->store, META_TRANSFER),
     };
     char error[256];
     int rc = node_create(&config, &p->node, error);
@@ -515,7 +516,7 @@ void sim_wipe(struct sim *s, uint32_t node)
 
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)
 {
-    static const char *const names[] = {META_GENERATION, META_FLOOR, META_RING, META_ACCEPTED};
+    static const char *const names[] = {META_GENERATION, META_FLOOR, META_RING, META_ACCEPTED, META_TRANSFER};
     struct process *p = &s->processes[to];
     KV_ASSERT(!p->node);
     sim_store_destroy(p->store);

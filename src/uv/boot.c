@@ -73,6 +73,8 @@ int boot_load(struct store *store, const char *cluster, struct boot *out, char e
         rc = get_optional(store, META_RING, &out->ring);
     if (rc == KV_OK)
         rc = get_optional(store, META_ACCEPTED, &out->accepted);
+    if (rc == KV_OK)
+        rc = get_optional(store, META_TRANSFER, &out->transfer);
     if (rc == KV_E_FULL)
         snprintf(error, 256, "the disk is full: a node must write a few bytes to start");
     return rc;
@@ -82,4 +84,5 @@ void boot_deinit(struct boot *b)
 {
     buf_deinit(&b->ring);
     buf_deinit(&b->accepted);
+    buf_deinit(&b->transfer);
 }

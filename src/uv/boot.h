@@ -11,6 +11,7 @@ struct boot {
     uint64_t hlc_floor;
     struct buf ring;     /* META_RING, or empty */
     struct buf accepted; /* META_ACCEPTED, or empty */
+    struct buf transfer; /* META_TRANSFER, or empty */
     bool fresh;          /* the store was made just now */
 };
 
