@@ -36,6 +36,39 @@ struct ring *numbered_ring(uint32_t count, uint32_t left_out)
     return ring_taking(&v);
 }
 
+void begin_by_hand(struct ring_value *v)
+{
+    v->phase = RING_PENDING;
+    v->since = v->source_epoch = v->epoch;
+    v->queue_count = 1;
+    v->queue[0] = (struct ring_change){.kind = RING_LEAVE, .member = 1};
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        struct member *m = &v->members[i];
+        m->old_weight = m->weight;
+        memcpy(m->old_zone, m->zone, sizeof m->old_zone);
+    }
+}
+
+struct ring_value side_of(const struct ring_value *v, bool before)
+{
+    struct ring_value side = numbered_value(v->member_count, 0);
+    side.partitions = v->partitions;
+    side.replicas = v->replicas;
+    side.next_id = v->next_id;
+    side.member_count = 0;
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        const struct member *m = &v->members[i];
+        if ((before ? m->old_weight : m->weight) == 0)
+            continue;
+        struct member *to = &side.members[side.member_count++];
+        *to = (struct member){
+            .id = m->id, .store_id = m->store_id, .weight = before ? m->old_weight : m->weight};
+        memcpy(to->name, m->name, sizeof to->name);
+        memcpy(to->zone, before ? m->old_zone : m->zone, sizeof to->zone);
+    }
+    return side;
+}
+
 uint64_t table_hash(const struct ring *r)
 {
     uint64_t hash = 0;

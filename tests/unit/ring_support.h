@@ -14,6 +14,13 @@ struct ring *numbered_ring(uint32_t count, uint32_t left_out);
 /* The ring of a value, which is released. Asserts. */
 struct ring *ring_taking(struct ring_value *value_owned);
 
+/* PENDING with every member before and after as it is now; and a queue that says anything, so that it is a
+ * value. */
+void begin_by_hand(struct ring_value *v);
+
+/* STABLE with the members before, or after, the change that is under way. To be deinitialised. */
+struct ring_value side_of(const struct ring_value *v, bool before);
+
 /* One number for the whole table. */
 uint64_t table_hash(const struct ring *r);
 
