@@ -14,8 +14,12 @@ Usage: $ME COMMAND [OPTIONS]
   clean      stop all and delete the data
   status     the table: node, pid, address, state, partitions, keys
   kill I...  SIGKILL            stop I...   graceful (SIGTERM)
-  start I... start again on its own data
+  start I... start again on its own data; without data it joins anew
   pause I... SIGSTOP            resume I... SIGCONT
+  partition 1,2/3,4,5    cut the network between groups; nodes that are not named are one more group
+  heal       undo it
+  add        one more node joins the ring
+  remove I [--dead]      a node leaves the ring and stops; --dead: it is not there any more
   wait alive|dead I...   return when every living node sees it so
   logs I     follow a node's log
   env        print lines for a shell: PATH and KV_NODES (eval "\$($ME env)")
@@ -28,12 +32,13 @@ Options of up:
   --bin DIR              use the programs in DIR and do not build
 Options of every command:
   --dir DIR              where data, logs and pids are (.cluster)
-  --timeout S            of up, wait, stop and down (30)
+  --timeout S            of up, wait, stop and down; of add and remove without any progress (30)
 
 A node is named by its number, 2, or its name, n2. Examples:
   $ME up --nodes 7 --replicas 5
   $ME kill 2 n3 && $ME wait dead 2 3 && $ME start 2 3
   $ME up --dir /tmp/second --base-port 8600      # beside the first one
+  $ME add && $ME remove 2                        # n6 comes, n2 goes
 Exit status: 0 ok, 1 failed, 2 wrong usage.
 EOF
 }
@@ -53,6 +58,7 @@ SYNC=always
 BASE=7600
 BIN=
 TIMEOUT=30
+DEAD=
 
 is_number() { [[ $1 =~ ^[0-9]+$ ]] && [ "${#1}" -le 9 ]; }
 
@@ -66,6 +72,7 @@ parse() {
             set_option "$1" "$2"
             shift
             ;;
+        --dead) DEAD=yes ;;
         --*=*) set_option "${1%%=*}" "${1#*=}" ;;
         -*) wrong "unknown option $1" ;;
         *) if [ -z "$COMMAND" ]; then COMMAND=$1; else ARGS+=("$1"); fi ;;
@@ -91,32 +98,55 @@ set_option() {
 index() {
     local i=${1#n}
     { is_number "$i" && [ "$i" -ge 1 ] && [ "$i" -le "$NODES" ]; } || wrong "'$1' is no node of this cluster (1 to $NODES)"
-    echo "$((10#$i))"
+    i=$((10#$i))
+    [[ " $GONE " != *" $i "* ]] || wrong "n$i has left the cluster; '$ME add' starts a new node"
+    echo "$i"
 }
 
 # ---- what a cluster remembers: $DIR/cluster.conf ----
+# Nodes 1 to FOUNDERS founded it, those up to NODES were added, those in GONE have left; a number is never used
+# again.
+
+FOUNDERS=
+GONE=
+CUT= # "1,2/3,4,5": how the network is partitioned
 
 conf_save() {
     mkdir -p "$DIR"
-    printf 'NODES=%s\nREPLICAS=%s\nSYNC=%s\nBASE=%s\nBIN=%q\n' "$NODES" "$REPLICAS" "$SYNC" "$BASE" "$BIN" >"$DIR/cluster.conf"
+    printf 'NODES=%s\nFOUNDERS=%s\nGONE=%q\nREPLICAS=%s\nSYNC=%s\nBASE=%s\nBIN=%q\nCUT=%q\n' \
+        "$NODES" "${FOUNDERS:=$NODES}" "$GONE" "$REPLICAS" "$SYNC" "$BASE" "$BIN" "$CUT" >"$DIR/cluster.conf"
 }
 
 conf_load() {
     [ -f "$DIR/cluster.conf" ] || die "no cluster in $DIR; start one with: $ME up"
     # shellcheck disable=SC1091
     . "$DIR/cluster.conf"
+    FOUNDERS=${FOUNDERS:-$NODES}
 }
+
+# The numbers of all nodes that have not left.
+nodes() {
+    local i
+    for ((i = 1; i <= NODES; i++)); do [[ " $GONE " == *" $i "* ]] || echo "$i"; done
+}
+node_count() { nodes | wc -l; }
 
 node_dir() { echo "$DIR/n$1"; }
 addr() { echo "127.0.0.1:$((BASE + $1))"; }
 initial() {
     local list='' i
-    for ((i = 1; i <= NODES; i++)); do list+="${list:+,}n$i=$(addr "$i")"; done
+    for ((i = 1; i <= FOUNDERS; i++)); do list+="${list:+,}n$i=$(addr "$i")"; done
     echo "$list"
 }
 all_addrs() {
     local list='' i
-    for ((i = 1; i <= NODES; i++)); do list+="${list:+,}$(addr "$i")"; done
+    for i in $(nodes); do list+="${list:+,}$(addr "$i")"; done
+    echo "$list"
+}
+# Those of all but node I.
+other_addrs() {
+    local list='' i
+    for i in $(nodes); do [ "$i" = "$1" ] || list+="${list:+,}$(addr "$i")"; done
     echo "$list"
 }
 
@@ -139,7 +169,7 @@ launched() {
 
 running() {
     local i
-    for ((i = 1; i <= NODES; i++)); do pid_of "$i" >/dev/null && echo "$i"; done
+    for i in $(nodes); do pid_of "$i" >/dev/null && echo "$i"; done
     return 0
 }
 
@@ -179,7 +209,7 @@ holder() {
 
 check_ports() {
     local i who
-    for ((i = 1; i <= NODES; i++)); do
+    for i in ${1:-$(nodes)}; do
         if who=$(holder $((BASE + i))); then
             printf 'port %s is held by %s' $((BASE + i)) "$who"
             return 1
@@ -215,13 +245,18 @@ check_disk() {
     say "disk: $kind, $(((end - begin) / 20000)) us for a synced write"
 }
 
+# Founders found; whoever has no data although the cluster was founded, and whoever came later, joins.
 launch() {
-    local i=$1 dir extra
+    local i=$1 dir extra how
     dir=$(readlink -f "$(node_dir "$i")")
     mkdir -p "$dir/data"
+    how=(--initial "$(initial)")
+    if [ "$i" -gt "$FOUNDERS" ] || { [ -e "$DIR/founded" ] && [ -z "$(ls -A "$dir/data")" ]; }; then
+        how=(--join "$(other_addrs "$i")")
+    fi
     extra=KVD_ARGS_n$i # for experiments: KVD_ARGS goes to all nodes, KVD_ARGS_n2 to one
     # shellcheck disable=SC2086
-    setsid nohup "$BIN/kvd" --name "n$i" --data "$dir/data" --listen "$(addr "$i")" --initial "$(initial)" \
+    setsid nohup "$BIN/kvd" --name "n$i" --data "$dir/data" --listen "$(addr "$i")" "${how[@]}" \
         --replicas "$REPLICAS" --sync "$SYNC" --lab ${KVD_ARGS:-} ${!extra:-} >>"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
 }
@@ -257,18 +292,19 @@ paused() {
 }
 
 all_see_all() {
-    local i list
+    local i list count
+    count=$(node_count)
     mapfile -t list < <(running)
-    [ "${#list[@]}" = "$NODES" ] || return 1
+    [ "${#list[@]}" = "$count" ] || return 1
     for i in "${list[@]}"; do
         [ "$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null |
-            awk -F'\t' '$5=="alive" && $6=="normal"' | wc -l)" = "$NODES" ] || return 1
+            awk -F'\t' '$5=="alive" && $6=="normal"' | wc -l)" = "$count" ] || return 1
     done
 }
 
 all_up_or_die() {
     local i
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         launched "$i" && continue
         show_log_end "$i"
         die "n$i did not start; its log: $(node_dir "$i")/log"
@@ -282,7 +318,7 @@ cmd_up() {
         had=$(conf_load && running | wc -l)
         if [ "$had" -gt 0 ]; then
             conf_load
-            say "a cluster is running in $DIR already ($had of $NODES nodes); nothing was changed"
+            say "a cluster is running in $DIR already ($had of $(node_count) nodes); nothing was changed"
             cmd_status
             return
         fi
@@ -292,23 +328,25 @@ cmd_up() {
         local asked=$NODES/$REPLICAS
         conf_load
         SYNC=$kept_sync
-        [ "$asked" = "5/3" ] || [ "$asked" = "$NODES/$REPLICAS" ] ||
-            die "$DIR holds a cluster of $NODES nodes, $REPLICAS replicas; '$ME clean' deletes it"
+        [ "$asked" = "5/3" ] || [ "$asked" = "$(node_count)/$REPLICAS" ] ||
+            die "$DIR holds a cluster of $(node_count) nodes, $REPLICAS replicas; '$ME clean' deletes it"
     fi
     BIN=$kept_bin
     build
     mkdir -p "$DIR"
     DIR=$(readlink -f "$DIR")
     choose_base
+    CUT=
     conf_save
     check_disk
     local i
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         mkdir -p "$(node_dir "$i")"
         launch "$i"
     done
     sleep 0.05
     wait_until "all nodes seeing each other" all_up_or_die
+    touch "$DIR/founded"
     cmd_status
     cat <<EOF
 
@@ -330,17 +368,22 @@ cmd_env() {
 # ---- the rest ----
 
 cmd_status() {
-    local i pid state line up table
+    local i pid state ring line up table change
     up=$(running)
-    table=
+    table='' change=''
     for i in $(running); do
         paused "$i" && continue
-        table=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null) && break
+        table=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null) || continue
+        change=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status 2>/dev/null |
+            grep -E '^(the ring changes|waits: |n[0-9]+ has taken over)' || true)
+        break
     done
     printf '%-6s %-8s %-18s %-10s %10s %10s\n' node pid address state partitions keys
-    for ((i = 1; i <= NODES; i++)); do
-        line=$(awk -F'\t' -v n="n$i" '$1==n' <<<"$table")
+    for i in $(nodes); do
+        line=$(awk -F'\t' -v n="n$i" '$1==n' <<<"$table" | tail -n 1)
         state=$(cut -f5 <<<"$line")
+        ring=$(cut -f6 <<<"$line")
+        [ "$state" != alive ] || [ "${ring:-normal}" = normal ] || state=$ring
         pid=$(pid_of "$i") || pid=-
         if [ "$pid" != - ]; then
             if paused "$i"; then state="paused"; fi
@@ -352,6 +395,8 @@ cmd_status() {
         printf '%-6s %-8s %-18s %-10s %10s %10s\n' "n$i" "$pid" "$(addr "$i")" "${state:-starting}" \
             "$(cut -f7 <<<"$line")" "${keys:--}"
     done
+    [ -z "$change" ] || say "$change"
+    [ -z "$CUT" ] || say "the network is cut: ${CUT//\// | }"
     [ -n "$up" ] || say "no node is running; start them with: $ME up"
 }
 
@@ -400,6 +445,126 @@ cmd_start() {
     done
     sleep 0.05
     [ ${#started[@]} -eq 0 ] || wait_until "the start" serving "${started[@]}"
+    [ -z "$CUT" ] || [ ${#started[@]} -eq 0 ] || cut_network "$CUT" 100
+}
+
+# ---- the network ----
+
+# cut_network GROUPS PERCENT: each node drops so much of what comes from other groups. Faults are in the nodes, so
+# that nobody needs to be root; the orders come from outside and are not cut.
+cut_network() {
+    local a b group=() orders='' part n=0
+    for part in ${1//\// }; do
+        n=$((n + 1))
+        for a in ${part//,/ }; do group[a]=$n; done
+    done
+    for a in $(running); do
+        for b in $(running); do
+            [ "${group[a]:-0}" = "${group[b]:-0}" ] || orders+="fault drop --percent $2 --from n$a --to n$b"$'\n'
+        done
+    done
+    kvcli -n "$(all_addrs)" <<<"$orders" || die "not every node took its orders (all of them must run, with --lab)"
+}
+
+cmd_partition() {
+    local part a i seen=' ' groups=() group
+    [ ${#ARGS[@]} -eq 1 ] || wrong "partition: which groups? Like 1,2/3,4,5"
+    for part in ${ARGS[0]//\// }; do
+        group=
+        for a in ${part//,/ }; do
+            i=$(index "$a") || exit 2
+            [[ $seen != *" $i "* ]] || wrong "partition: n$i is named twice"
+            seen+="$i "
+            group+="${group:+,}$i"
+        done
+        [ -z "$group" ] || groups+=("$group")
+    done
+    group=
+    for i in $(nodes); do [[ $seen == *" $i "* ]] || group+="${group:+,}$i"; done
+    [ -z "$group" ] || groups+=("$group")
+    [ ${#groups[@]} -ge 2 ] || wrong "partition '${ARGS[0]}': at least two groups, like 1,2/3,4,5"
+    [ -z "$CUT" ] || cut_network "$CUT" 0
+    CUT=$(IFS=/; echo "${groups[*]}")
+    cut_network "$CUT" 100
+    conf_save
+    say "the network is cut: ${CUT//\// | }"
+}
+
+cmd_heal() {
+    [ -n "$CUT" ] || { say "the network is not cut"; return; }
+    cut_network "$CUT" 0
+    CUT=
+    conf_save
+    say "the network is whole"
+}
+
+# ---- the ring ----
+
+# Shows how far the ring's change is, in one line that is rewritten on a terminal, until a condition holds. Without
+# any progress it gives up after the time-out.
+follow_until() {
+    local what=$1 line last='' deadline=$((SECONDS + TIMEOUT))
+    shift
+    until "$@"; do
+        line=$(kvcli --timeout 1000 -n "$(all_addrs)" status 2>/dev/null |
+            sed -n -e 's/^the ring changes/changing/p' -e '/^n[0-9]* has taken over/p' | paste -sd' ' | cut -c1-78)
+        if [ "$line" != "$last" ]; then
+            deadline=$((SECONDS + TIMEOUT))
+            if [ -t 1 ]; then printf '\r%s\033[K' "$line"; elif [ -n "$line" ]; then say "$line"; fi
+        fi
+        last=$line
+        [ $SECONDS -lt $deadline ] || die "$what: no progress within $TIMEOUT s"
+        sleep 0.3
+    done
+    [ ! -t 1 ] || printf '\r\033[K'
+}
+
+# Node I is a member like any other, in every running node's eyes.
+joined() {
+    launched "$1" || { show_log_end "$1"; die "n$1 ended; its log: $(node_dir "$1")/log"; }
+    local j
+    for j in $(running); do
+        paused "$j" && continue
+        kvcli --timeout 1000 -n "$(addr "$j")" --via "$(addr "$j")" status --tsv 2>/dev/null |
+            awk -F'\t' -v n="n$1" '$1==n && $5=="alive" && $6=="normal" { found = 1 } END { exit !found }' || return 1
+    done
+}
+
+cmd_add() {
+    local i problem
+    [ ${#ARGS[@]} -eq 0 ] || wrong "add takes no '${ARGS[0]}': the next free number is taken"
+    [ -n "$(running)" ] || die "no node is running; start them with: $ME up"
+    i=$((NODES + 1))
+    [ "$i" -le 99 ] || die "no number is left: at most 99 nodes"
+    problem=$(check_ports "$i") || die "$problem"
+    NODES=$i
+    mkdir -p "$(node_dir "$i")"
+    conf_save
+    launch "$i"
+    say "n$i joins at $(addr "$i")"
+    sleep 0.05
+    [ -z "$CUT" ] || say "note: the network is cut (${CUT//\// | }); n$i hears all"
+    follow_until "n$i joining" joined "$i"
+    cmd_status
+}
+
+cmd_remove() {
+    local i word=leave
+    [ ${#ARGS[@]} -eq 1 ] || wrong "remove: which node?"
+    i=$(index "${ARGS[0]}") || exit 2
+    if [ -n "$DEAD" ]; then
+        word=remove
+        ! pid_of "$i" >/dev/null || die "n$i is running; without --dead it leaves in peace"
+    else
+        pid_of "$i" >/dev/null || die "n$i is not running; with --dead the others take its share over"
+    fi
+    "$BIN/kvcli" -n "$(other_addrs "$i")" node "$word" "n$i" || die "n$i is still a member"
+    if [ -z "$DEAD" ]; then # it ends by itself when it has left
+        wait_until "the end of n$i" gone "$i"
+    fi
+    GONE="${GONE:+$GONE }$i"
+    conf_save
+    cmd_status
 }
 
 cmd_wait() {
@@ -435,6 +600,8 @@ cmd_down() {
     mapfile -t list < <(running)
     [ ${#list[@]} -gt 0 ] || { say "no node is running"; return; }
     cmd_stop "${list[@]}"
+    CUT= # the orders are gone with the processes
+    conf_save
     say "stopped ${#list[@]} nodes; data is kept in $DIR"
 }
 
@@ -444,17 +611,18 @@ cmd_clean() {
     [ ${#list[@]} -eq 0 ] || cmd_kill "${list[@]}"
     local i
     for ((i = 1; i <= NODES; i++)); do rm -rf "$(node_dir "$i")"; done
-    rm -f "$DIR/cluster.conf"
+    rm -f "$DIR/cluster.conf" "$DIR/founded"
     rmdir "$DIR" 2>/dev/null || say "$DIR holds other files too; they were left"
     say "deleted"
 }
 
 parse "$@"
+[ -z "$DEAD" ] || [ "$COMMAND" = remove ] || wrong "--dead is for remove"
 case $COMMAND in
 up) [ ${#ARGS[@]} -eq 0 ] || wrong "up takes no '${ARGS[0]}'"; cmd_up ;;
 down | clean | status | env) conf_load; DIR=$(readlink -f "$DIR"); "cmd_$COMMAND" ;;
 kill | stop | start | pause | resume) conf_load; DIR=$(readlink -f "$DIR"); with_nodes "cmd_$COMMAND" ;;
-wait) conf_load; DIR=$(readlink -f "$DIR"); cmd_wait ;;
+wait | partition | heal | add | remove) conf_load; DIR=$(readlink -f "$DIR"); "cmd_$COMMAND" ;;
 logs)
     conf_load
     [ ${#ARGS[@]} -eq 1 ] || wrong "logs: which node?"
