@@ -20,7 +20,8 @@ enum {
     KEY_CACHE,
     KEY_LOG,
     KEY_CLUSTER,
-    KEY_REPLICAS
+    KEY_REPLICAS,
+    KEY_RATE
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -29,6 +30,7 @@ static const struct argp_option OPTIONS[] = {
     {"listen", 'l', "HOST:PORT", 0, "Where clients and members reach it (TCP and UDP)", 0},
     {"initial", 'i', "NAME=HOST:PORT,...", 0,
      "All founders of a new cluster, itself included: the same list on each", 0},
+    {"join", 'j', "HOST:PORT,...", 0, "Join a cluster that is there: some of its nodes", 0},
     {"cluster", KEY_CLUSTER, "NAME", 0, "The cluster's name (gureum)", 0},
     {"replicas", KEY_REPLICAS, "N", 0, "Copies of each key; fixed by the founders (3)", 0},
     {"zone", 'z', "ZONE", 0, "Copies of a key go to different zones while there are enough", 0},
@@ -37,6 +39,8 @@ static const struct argp_option OPTIONS[] = {
      "When an acknowledged write is on disk: before the answer, within 0.1 s, or when the system likes "
      "(always)",
      0},
+    {"transfer-rate", KEY_RATE, "MIB", 0,
+     "While the ring changes: take over and give at most so many MiB a second (64)", 0},
     {"value-max", KEY_VALUE_MAX, "MIB", 0, "Largest value, 1 to 64 MiB (8)", 0},
     {"block-cache", KEY_CACHE, "MIB", 0, "Memory for rows read from disk (64)", 0},
     {"trust-network", KEY_TRUST, NULL, 0,
@@ -89,6 +93,21 @@ static void parse_founders(struct argp_state *state, const char *arg, struct kvd
         argp_error(state, "--initial: the list is empty");
 }
 
+static void parse_join(struct argp_state *state, const char *arg, struct kvd_options *o)
+{
+    char *copy = strdup(arg), *save = NULL;
+    o->join_count = 0;
+    for (char *part = copy ? strtok_r(copy, ",", &save) : NULL; part; part = strtok_r(NULL, ",", &save)) {
+        if (o->join_count == MEMBERS_MAX)
+            argp_error(state, "--join: at most %u addresses", MEMBERS_MAX);
+        if (addr_parse(part, &o->join[o->join_count++]) != KV_OK)
+            argp_error(state, "--join: '%s' is no HOST:PORT", part);
+    }
+    free(copy);
+    if (o->join_count == 0)
+        argp_error(state, "--join: the list is empty");
+}
+
 static void parse_sync(struct argp_state *state, const char *arg, enum sync_mode *out)
 {
     static const char *const WORDS[] = {"always", "interval", "none"};
@@ -112,6 +131,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--listen '%s' is no HOST:PORT", arg);
         break;
     case 'i': parse_founders(state, arg, o); break;
+    case 'j': parse_join(state, arg, o); break;
     case KEY_CLUSTER: copy_name(state, "--cluster", arg, o->cluster); break;
     case KEY_REPLICAS: o->replicas = (uint32_t)number(state, "--replicas", arg, 1, REPLICAS_MAX); break;
     case 'z': copy_name(state, "--zone", arg, o->zone); break;
@@ -120,6 +140,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_VALUE_MAX:
         o->value_max_bytes = (uint32_t)number(state, "--value-max", arg, 1, VALUE_MAX_CEILING_BYTES >> 20)
                              << 20;
+        break;
+    case KEY_RATE:
+        o->transfer_rate_bytes = (uint64_t)number(state, "--transfer-rate", arg, 1, 1 << 20) << 20;
         break;
     case KEY_CACHE: o->block_cache_mib = (uint32_t)number(state, "--block-cache", arg, 1, 1 << 20); break;
     case KEY_TRUST: o->trust_network = true; break;
@@ -143,8 +166,11 @@ static const char DOC[] =
     "Examples:\n"
     "  kvd --name n1 --data n1.data --listen 127.0.0.1:7601 \\\n"
     "      --initial n1=127.0.0.1:7601,n2=127.0.0.1:7602,n3=127.0.0.1:7603\n"
+    "  kvd --name n4 --data n4.data --listen 127.0.0.1:7604 --join 127.0.0.1:7601,127.0.0.1:7602\n"
     "  kvd --config /etc/gureum/n1.conf\n\n"
-    "A restarted node needs --name, --data and --listen only: the rest is in its data.\n"
+    "A restarted node needs --name, --data and --listen only: the rest is in its data. One whose data is "
+    "lost\n"
+    "joins anew under its name, with --join, and takes its place over from the others.\n"
     "SIGTERM: stops taking requests, finishes those in flight, syncs, leaves with 0. Exit 1: could not\n"
     "start or go on, with the reason in the log; 2: wrong usage; 70: the disk failed.";
 
@@ -238,6 +264,8 @@ static void check(const struct kvd_options *o)
     char text[256];
     if (!o->name[0] || !o->data[0] || o->listen.port == 0)
         usage("--name, --data and --listen are needed");
+    if (o->founder_count && o->join_count)
+        usage("--initial founds a cluster, --join joins one: not both");
     if (!addr_is_loopback(&o->listen) && !o->trust_network) {
         snprintf(text, sizeof text,
                  "--listen %s is not loopback: connections are neither authenticated nor encrypted yet; "

@@ -13,6 +13,9 @@ struct kvd_options {
     struct addr listen;
     struct node_founder founders[MEMBERS_MAX];
     uint32_t founder_count;
+    struct addr join[MEMBERS_MAX];
+    uint32_t join_count;
+    uint64_t transfer_rate_bytes; /* 0: the default */
     uint32_t replicas;
     uint32_t weight;
     enum sync_mode sync;

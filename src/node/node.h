@@ -44,6 +44,8 @@ struct node_config {
     struct swim_config swim;             /* self, generation, addr, seed are filled in by the node */
     const struct node_founder *founders; /* --initial, any order; the node sorts by name */
     uint32_t founder_count;
+    const struct addr *join; /* --join: members that are asked to let this node into their ring */
+    uint32_t join_count;
     /* What the store remembers. */
     uint64_t store_id;
     uint64_t generation;
