@@ -117,12 +117,24 @@ void request_hold(struct coord *c, struct request *r, struct row owned)
 /* The heap has room for every slot. */
 void request_wake(struct coord *c, struct request *r, uint64_t at_us)
 {
-    int rc = heap_set(&c->timers, &r->timer, at_us);
+    int rc = heap_set(&c->timers, &r->timer, at_us < r->retry_us ? at_us : r->retry_us);
     KV_ASSERT(rc == KV_OK);
+}
+
+/* Those that were behind with the ring may have it now. */
+static void ask_again(struct request *r)
+{
+    r->retry_us = UINT64_MAX;
+    for (uint32_t p = 0; p < r->shape.width; p++) {
+        if (r->targets[p].state == TARGET_HELD && r->targets[p].behind)
+            target_move(&r->targets[p], TARGET_IDLE);
+    }
 }
 
 void request_run(struct coord *c, const struct turn *t, struct request *r)
 {
+    if (t->now.mono_us >= r->retry_us)
+        ask_again(r);
     if (r->op == OP_PUT)
         put_run(c, t, r);
     else
@@ -266,6 +278,7 @@ static void request_begin(struct coord *c, const struct turn *t, struct request 
         .client_id = m->id,
         .arrived_us = t->now.mono_us,
         .deadline_us = t->now.mono_us + timeout_of(q),
+        .retry_us = UINT64_MAX,
         .began_hlc = began_hlc(t, q),
         .token = key_token(q->key),
     };

@@ -11,7 +11,7 @@
  * Answered at W acknowledgements of distinct members, that is, disks: a stand-in counts beside the home it
  * stands in for, should that be slow and not gone. The request lives on until each of the N homes has the
  * row or a hint for it is kept, or nothing more can be done for it, or COORD_WRITE_PATIENCE_US after its
- * deadline.
+ * deadline. It is as old as its stamp (began_hlc), and never waits for longer than TIMEOUT_PUT_MAX_US.
  *
  * Get: R replicas are asked, homes first and the nearest first; another is asked when one is slower than its
  * usual p99 (hedge) or fails. One get in 64 asks the farthest home besides, so that who was slow once is
@@ -35,8 +35,15 @@
  * reached now, at most N; `hinted` homes that do not have the row yet and for which a hint is kept or on its
  * way.
  *
- * A replica that answers WRONG_RING knows a newer ring: it is sent the same again after coord_ring_set, or at
- * once if that came between.
+ * While the ring changes (DESIGN section 7) a slot that moves has two homes, one that is read and its twin.
+ * Both are sent the row, and the slot acknowledges, or holds what is written back, when both have it: old and
+ * new counted one by one would let a write and a later read miss each other. A home that is given up is sent
+ * nothing, and its slot neither acknowledges nor answers; an extra home is sent the row and never counts.
+ * A put cares for all of them, with hints for up to HOLDERS_MAX. Under a new ring a request is placed again:
+ * see place.c for what stays true of what it was told.
+ *
+ * A replica that answers WRONG_RING knows a newer ring, and is sent the same again after coord_ring_set, or
+ * at once if that came between; or it knows an older one, and is sent the same again after a short while.
  *
  * A member is sent to with EF_SEND to_peer(id), itself included: the node loops that back (self counts as
  * reachable). Ids: ID_COORD, with the slot inside, so no table is looked up. No allocation per request in

@@ -401,8 +401,9 @@ static void row_came(struct coord *c, struct request *r, struct target *g, const
 }
 
 static void read_answered(struct coord *c, const struct turn *t, struct request *r, struct target *g,
-                          bool latest, const struct msg_read_reply *a)
+                          bool latest, const struct message *m)
 {
+    const struct msg_read_reply *a = &m->read_reply;
     int status = a->status;
     if (g->ok || g->state == TARGET_REFUSED)
         return;
@@ -416,8 +417,10 @@ static void read_answered(struct coord *c, const struct turn *t, struct request 
         g->ok = true;
         row_came(c, r, g, &a->row);
         target_done(g, latest);
+    } else if (latest && status == KV_E_WRONG_RING) {
+        target_wrong_ring(c, t, r, g, m->ring_epoch);
     } else if (latest) {
-        target_refused(c, r, g, status);
+        target_refused(r, g, status);
     }
 }
 
@@ -427,13 +430,15 @@ void get_answered(struct coord *c, const struct turn *t, struct request *r, uint
     struct target *g = &r->targets[position];
     bool latest = attempt == g->attempt;
     if (m->type == MSG_READ_REPLY) {
-        read_answered(c, t, r, g, latest, &m->read_reply);
+        read_answered(c, t, r, g, latest, m);
     } else if (latest && g->writing) {
         trace(r, t, TRACE_ANSWER, g->peer->member, 0, m->write_ack.status, g->written);
-        if (m->write_ack.status != KV_OK) {
-            target_refused(c, r, g, m->write_ack.status);
+        if (m->write_ack.status == KV_E_WRONG_RING)
+            target_wrong_ring(c, t, r, g, m->ring_epoch);
+        else if (m->write_ack.status != KV_OK)
+            target_refused(r, g, m->write_ack.status);
+        if (m->write_ack.status != KV_OK)
             return;
-        }
         if (stamp_cmp(g->written, g->held) > 0)
             g->held = g->written;
         target_done(g, true);

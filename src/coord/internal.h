@@ -67,7 +67,7 @@ enum target_state {
     TARGET_OK,      /* it did what was asked */
     TARGET_REFUSED, /* it will not, for this request */
     TARGET_LOST,    /* the connection broke before it answered: unknown, until it is back */
-    TARGET_HELD,    /* it knows a newer ring; asked again when we do */
+    TARGET_HELD,    /* it has another ring: asked again when we have its newer one, or it may have ours */
 };
 
 /* A member that a request may deal with, seen from that request. Hints are sets of holders' positions. */
@@ -88,6 +88,7 @@ struct target {
     bool unsure;             /* what it was sent may have been applied, though it is not ok */
     bool barred;             /* put: it takes no hints; get: no write-back */
     bool writing;            /* the latest message to it is a WRITE */
+    bool behind;             /* held: its ring is older than ours */
 };
 
 enum phase {
@@ -110,12 +111,14 @@ struct request {
     uint8_t needed;      /* R or W */
     struct plan_shape shape;
     uint8_t asked_before; /* members asked that a newer ring took off the list */
+    uint8_t retries;      /* of those that were behind with the ring */
     bool probing;         /* get: everything was absent so far; the rest of the N is asked */
     bool exploring;       /* get: one more is to be asked, only to measure it */
     uint16_t attempts;
     struct endpoint client;
     uint64_t client_id;
     uint64_t arrived_us, deadline_us;
+    uint64_t retry_us;  /* when those that were behind are asked again; UINT64_MAX: nobody is */
     uint64_t proof_us;  /* get: how long absence may wait for its proof; 0: not waiting */
     uint64_t began_hlc; /* on the cluster's clock */
     uint64_t token;
@@ -220,7 +223,11 @@ void target_write(struct coord *c, const struct turn *t, struct request *r, uint
                   position_set hints, enum trace_kind why);
 
 /* It will not do what it was asked in its latest message. */
-void target_refused(const struct coord *c, const struct request *r, struct target *g, int status);
+void target_refused(const struct request *r, struct target *g, int status);
+
+/* It has another ring than we had: `epoch` is its. */
+void target_wrong_ring(const struct coord *c, const struct turn *t, struct request *r, struct target *g,
+                       uint64_t epoch);
 
 /* It did what it was asked, in its latest message or in a former one. */
 void target_done(struct target *g, bool latest);

@@ -146,6 +146,7 @@ void request_place_again(struct coord *c, struct request *r, bool one_change)
     }
     if (r->phase == PHASE_WRITE_BACK)
         r->phase = PHASE_READ;
+    r->retries = 0;
     r->asked_before = (uint8_t)(dropped < UINT8_MAX / 2 ? dropped : UINT8_MAX / 2);
     c->counters.replans++;
 }

@@ -154,8 +154,10 @@ void put_answered(struct coord *c, const struct turn *t, struct request *r, uint
     bool latest = attempt == g->attempt;
     trace(r, t, TRACE_ANSWER, g->peer->member, 0, status, r->row.stamp);
     if (status != KV_OK) {
-        if (latest)
-            target_refused(c, r, g, status);
+        if (latest && status == KV_E_WRONG_RING)
+            target_wrong_ring(c, t, r, g, m->ring_epoch);
+        else if (latest)
+            target_refused(r, g, status);
         return;
     }
     /* Also an acknowledgement of a former attempt says that the row is there; only the latest can say it of

@@ -3,6 +3,10 @@
 
 #define BIT(state) (1u << (state))
 
+/* How long a member is given to fetch the ring and to write it down; doubled each time, up to 160 ms. */
+#define BEHIND_RETRY_US        UINT64_C(5000)
+#define BEHIND_RETRY_DOUBLINGS 5u
+
 /* An answer may still come from a member that was lost, and even after it was back and waits to be sent to
  * again: so IDLE, LOST and HELD may become OK. */
 static const uint8_t allowed[] = {
@@ -59,7 +63,7 @@ void target_read(struct coord *c, const struct turn *t, struct request *r, uint3
     trace(r, t, hedge ? TRACE_HEDGE : TRACE_ASK, g->peer->member, 0, KV_OK, (struct stamp){0});
     if (!lend_key(t, r, &key)) {
         target_move(g, TARGET_SENT);
-        target_refused(c, r, g, KV_E_NO_MEMORY);
+        target_refused(r, g, KV_E_NO_MEMORY);
         return;
     }
     struct message *m = send(c, t, r, g, MSG_READ);
@@ -103,7 +107,7 @@ void target_write(struct coord *c, const struct turn *t, struct request *r, uint
     g->written = r->row.stamp;
     if (!lend_key(t, r, &key)) {
         target_move(g, TARGET_SENT);
-        target_refused(c, r, g, KV_E_NO_MEMORY);
+        target_refused(r, g, KV_E_NO_MEMORY);
         return;
     }
     struct message *m = send(c, t, r, g, MSG_WRITE);
@@ -118,24 +122,36 @@ void target_write(struct coord *c, const struct turn *t, struct request *r, uint
     c->counters.write_backs += why == TRACE_WRITE_BACK;
 }
 
-/* WRONG_RING is no refusal: the same is sent again under the newer ring, at once if we have adopted it since.
- * (The row may have been applied all the same, when the ring came between.) A member that has the row, or
- * could have it if only it were spared the hints, is barred from them. */
-void target_refused(const struct coord *c, const struct request *r, struct target *g, int status)
+/* A member that has the row, or could have it if only it were spared the hints, is barred from them. */
+void target_refused(const struct request *r, struct target *g, int status)
 {
     bool holder = plan_holders(&r->shape) & position_bit((uint32_t)(g - r->targets));
     bool only_hints = holder && g->writing && g->hints_sent;
     if (g->state != TARGET_SENT && g->state != TARGET_LOST)
         return; /* a duplicate, or it is about to be sent the same again */
     g->status = status;
-    if (status == KV_E_WRONG_RING) {
-        g->unsure |= g->writing;
-        target_move(g, g->sent_epoch < c->ring->value.epoch ? TARGET_IDLE : TARGET_HELD);
-    } else if (g->ok || only_hints) {
+    if (g->ok || only_hints) {
         g->barred = true;
         target_move(g, g->ok ? TARGET_OK : TARGET_IDLE);
     } else {
         target_move(g, TARGET_REFUSED);
+    }
+}
+
+/* No refusal: it is sent the same again, at once when we have adopted a newer ring since. One that is behind
+ * has heard of our ring by our message and is fetching it. What it was sent may have been applied all the
+ * same, when a new ring came between. */
+void target_wrong_ring(const struct coord *c, const struct turn *t, struct request *r, struct target *g,
+                       uint64_t epoch)
+{
+    if (g->state != TARGET_SENT && g->state != TARGET_LOST)
+        return;
+    g->unsure |= g->writing;
+    g->behind = epoch < c->ring->value.epoch;
+    target_move(g, g->sent_epoch < c->ring->value.epoch ? TARGET_IDLE : TARGET_HELD);
+    if (g->state == TARGET_HELD && g->behind && r->retry_us == UINT64_MAX) {
+        r->retry_us = t->now.mono_us + (BEHIND_RETRY_US << r->retries);
+        r->retries = (uint8_t)(r->retries + (r->retries < BEHIND_RETRY_DOUBLINGS));
     }
 }
 

@@ -228,6 +228,44 @@ static void wrong_ring_of_a_former_ring_is_sent_again_at_once(void **state)
     world_destroy(w);
 }
 
+/* A member that has not adopted our ring yet is asked again, and again, more and more slowly. */
+static void who_is_behind_with_the_ring_is_asked_again(void **state)
+{
+    (void)state;
+    struct world *w = world_create(5, 3, 0);
+    uint32_t all[] = {1, 2, 3, 4, 5};
+    world_ring(w, 3, all, 5);
+    for (int put = 0; put < 2; put++) {
+        uint64_t waited_us = 0;
+        if (put)
+            world_put(w, REQ_STRICT, 3, 5, "value");
+        else
+            world_get(w, REQ_STRICT, 3);
+        world_serve(w, AT(w, 0));
+        world_serve(w, AT(w, 2));
+        for (uint32_t i = 0; i < 8; i++) {
+            uint64_t pause_us = 5 * MS << (i < 5 ? i : 5);
+            w->answer_epoch = 1;
+            if (put)
+                world_ack(w, AT(w, 1), KV_E_WRONG_RING);
+            else
+                world_reply(w, AT(w, 1), KV_E_WRONG_RING, NULL);
+            w->answer_epoch = 0;
+            world_wait(w, pause_us - 1);
+            assert_int_equal(world_letters(w, AT(w, 1), put ? MSG_WRITE : MSG_READ), 0);
+            world_wait(w, 1);
+            assert_int_equal(world_letters(w, AT(w, 1), put ? MSG_WRITE : MSG_READ), 1);
+            waited_us += pause_us;
+        }
+        assert_true(waited_us < 2000 * MS);
+        world_serve_all(w);
+        assert_int_equal(world_answer(w)->status, put ? KV_OK : KV_E_NOT_FOUND);
+        assert_int_equal(world_answer(w)->acked, 3);
+    }
+    assert_int_equal(coord_in_flight(w->coord), 0);
+    world_destroy(w);
+}
+
 static void wrong_ring_without_a_ring_ends_at_the_deadline(void **state)
 {
     (void)state;
@@ -325,6 +363,7 @@ int main(void)
         cmocka_unit_test(bytes_in_flight_are_limited),
         cmocka_unit_test(wrong_ring_waits_for_the_newer_one),
         cmocka_unit_test(wrong_ring_of_a_former_ring_is_sent_again_at_once),
+        cmocka_unit_test(who_is_behind_with_the_ring_is_asked_again),
         cmocka_unit_test(wrong_ring_without_a_ring_ends_at_the_deadline),
         cmocka_unit_test(a_new_ring_places_requests_again),
         cmocka_unit_test(hints_follow_their_homes_to_a_new_ring),

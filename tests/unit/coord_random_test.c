@@ -195,10 +195,12 @@ static void deliver(struct run *r)
     uint64_t letter_id = l->message.id;
     bool write = l->message.type == MSG_WRITE;
     if (chance(r, 3)) {
+        r->w->answer_epoch = r->w->ring->value.epoch - 1 + prng_below(&r->prng, 3);
         if (write)
             world_ack(r->w, id, chance(r, 50) ? KV_E_WRONG_RING : KV_E_STALE);
         else
             world_reply(r->w, id, chance(r, 50) ? KV_E_WRONG_RING : KV_E_CORRUPT, NULL);
+        r->w->answer_epoch = 0;
         return;
     }
     bool refuses = r->w->replicas[id].refuses != KV_OK;

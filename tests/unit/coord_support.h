@@ -52,6 +52,7 @@ struct world {
     struct blob *blobs[BLOBS_MAX];                  /* payloads made, one reference kept of each */
     uint32_t blob_count;
     uint64_t next_id;
+    uint64_t answer_epoch;           /* of those who answer by hand; 0: ours, or with WRONG_RING the next */
     uint32_t accepted[ACCEPTED_MAX]; /* by the hlc a row was made with: the members that took it, bit by id */
 };
 
