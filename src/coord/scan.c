@@ -22,7 +22,12 @@ struct place {
     bool end;
 };
 
-enum asked_state { ASKED_SENT, ASKED_ANSWERED, ASKED_FAILED };
+enum asked_state {
+    ASKED_SENT,
+    ASKED_HELD, /* it has another ring: asked again in a while */
+    ASKED_ANSWERED,
+    ASKED_FAILED,
+};
 
 struct asked {
     uint32_t member;
@@ -43,8 +48,10 @@ struct scan {
     struct endpoint client;
     uint64_t client_id;
     uint64_t began_us, deadline_us;
-    uint32_t limit; /* rows to return */
+    uint64_t retry_us; /* when those that are held are asked again; UINT64_MAX: nobody is */
+    uint32_t limit;    /* rows to return */
     bool strict_complete;
+    bool outdated; /* the ring has changed: the page is begun anew with the next tick */
     struct buf after_key, prefix;
     uint64_t after_token;
     struct asked *asked;
@@ -134,19 +141,101 @@ void scans_destroy(struct scans *s)
     free(s);
 }
 
-void scans_ring_set(struct scans *s, const struct ring *ring)
-{
-    s->ring = ring;
-}
-
 static bool reachable(const struct scans *s, uint32_t member)
 {
     return member == s->self || map_get(&s->reachable, member) != NULL;
 }
 
+static void wake(struct scans *all, struct scan *s, uint64_t at_us)
+{
+    int rc = heap_set(&all->timers, &s->timer, at_us);
+    KV_ASSERT(rc == KV_OK);
+}
+
+/* Nothing is found yet, and nobody asked; answers to what was asked before are no longer meant. Only the
+ * first time there may be no memory for it. */
+static int page_begin(struct scan *s)
+{
+    s->generation++;
+    s->asked_count = s->waiting = 0;
+    s->found_count = 0;
+    s->retry_us = UINT64_MAX;
+    buf_clear(&s->keys);
+    s->front_token = s->after_token;
+    s->front_end = true;
+    return buf_set(&s->front_key, buf_bytes(&s->after_key));
+}
+
+void scans_ring_set(struct scans *s, struct now now, const struct ring *ring)
+{
+    s->ring = ring;
+    for (uint32_t i = 0; i < SCANS_MAX; i++) {
+        if (!in_progress(&s->slots[i]))
+            continue;
+        int rc = page_begin(&s->slots[i]);
+        KV_ASSERT(rc == KV_OK);
+        s->slots[i].outdated = true;
+        wake(s, &s->slots[i], now.mono_us);
+    }
+}
+
+/* ---- asking */
+
+/* So many rows of each member that all together find about SCAN_PAGE_MAX keys: a key has `homes` rows. */
+static uint32_t rows_of_each(const struct ring *ring)
+{
+    uint32_t rows = SCAN_PAGE_MAX * ring->homes / ring->value.member_count;
+    return rows > SCAN_READ_MIN ? rows : SCAN_READ_MIN;
+}
+
+static void set_cursor(struct arena *arena, struct cursor *out, uint64_t token, struct bytes key)
+{
+    out->token = token;
+    out->key = arena_copy(arena, key);
+}
+
+/* Asks those that are to be asked. */
+static void ask(struct scans *all, struct scan *s, struct outbox *out)
+{
+    uint64_t serial = s->generation << SLOT_BITS | (uint64_t)(s - all->slots);
+    struct cursor after;
+    struct bytes prefix = arena_copy(&out->arena, buf_bytes(&s->prefix));
+    set_cursor(&out->arena, &after, s->after_token, buf_bytes(&s->after_key));
+    s->retry_us = UINT64_MAX;
+    for (uint32_t i = 0; i < s->asked_count; i++) {
+        if (s->asked[i].state != ASKED_HELD)
+            continue;
+        s->asked[i].state = ASKED_SENT;
+        struct message *m =
+            outbox_send(out, to_peer(s->asked[i].member), MSG_RANGE, id_make(ID_SCAN, serial));
+        m->range.after = after;
+        m->range.prefix = prefix;
+        m->range.limit = rows_of_each(all->ring);
+    }
+}
+
+/* Everybody who can be reached, and is not given up by the ring. */
+static int ask_everybody(struct scans *all, struct scan *s, struct outbox *out)
+{
+    const struct ring_value *v = &all->ring->value;
+    struct asked *asked = realloc(s->asked, v->member_count * sizeof *asked);
+    s->outdated = false;
+    if (!asked)
+        return KV_E_OVERLOADED;
+    s->asked = asked;
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        if (!v->members[i].dead && reachable(all, v->members[i].id))
+            asked[s->asked_count++] = (struct asked){v->members[i].id, ASKED_HELD};
+    }
+    s->waiting = s->asked_count;
+    ask(all, s, out);
+    return KV_OK;
+}
+
 /* ---- the page */
 
-/* Whether enough homes of every partition between the cursor and the frontier answered. */
+/* Whether enough homes of every partition between the cursor and the frontier answered: of slots that move,
+ * those that are read. */
 static bool complete(const struct scans *all, const struct scan *s)
 {
     const struct ring *ring = all->ring;
@@ -178,12 +267,6 @@ static int found_cmp(const void *a, const void *b, void *scan)
     int c = place_cmp((struct place){x->token, key_of(scan, x), false},
                       (struct place){y->token, key_of(scan, y), false});
     return c ? c : stamp_cmp(y->row.stamp, x->row.stamp);
-}
-
-static void set_cursor(struct arena *arena, struct cursor *out, uint64_t token, struct bytes key)
-{
-    out->token = token;
-    out->key = arena_copy(arena, key);
 }
 
 /* Live keys up to the frontier, or until the page is full: then it ends at the last key looked at. */
@@ -259,12 +342,13 @@ static void scan_run(struct scans *all, struct scan *s, uint64_t now_us, uint64_
         finish(all, s, hlc, out);
         return;
     }
+    if (now_us >= s->retry_us)
+        ask(all, s, out);
     uint64_t at = patient && patience_us < s->deadline_us ? patience_us : s->deadline_us;
-    int rc = heap_set(&all->timers, &s->timer, at);
-    KV_ASSERT(rc == KV_OK);
+    wake(all, s, at < s->retry_us ? at : s->retry_us);
 }
 
-/* ---- asking */
+/* ---- requests */
 
 static struct scan *slot_take(struct scans *all)
 {
@@ -275,8 +359,7 @@ static struct scan *slot_take(struct scans *all)
     return NULL;
 }
 
-static int scan_begin(struct scans *all, struct scan *s, uint64_t now_us, struct endpoint from,
-                      const struct message *m)
+static int scan_begin(struct scan *s, uint64_t now_us, struct endpoint from, const struct message *m)
 {
     const struct msg_scan *q = &m->scan;
     uint64_t timeout_us = q->timeout_us ? q->timeout_us : TIMEOUT_DEFAULT_US;
@@ -289,39 +372,9 @@ static int scan_begin(struct scans *all, struct scan *s, uint64_t now_us, struct
     s->limit = q->limit && q->limit < SCAN_PAGE_MAX ? q->limit : SCAN_PAGE_MAX;
     s->strict_complete = q->strict_complete;
     s->after_token = q->after.token;
-    s->front_token = q->after.token;
-    s->front_end = true;
-    s->asked = calloc(all->ring->value.member_count, sizeof *s->asked);
-    if (!s->asked || buf_set(&s->after_key, q->after.key) || buf_set(&s->prefix, q->prefix) ||
-        buf_set(&s->front_key, q->after.key))
+    if (buf_set(&s->after_key, q->after.key) || buf_set(&s->prefix, q->prefix) || page_begin(s))
         return KV_E_OVERLOADED;
     return KV_OK;
-}
-
-/* So many rows of each member that all together find about SCAN_PAGE_MAX keys: a key has `homes` rows. */
-static uint32_t rows_of_each(const struct ring *ring)
-{
-    uint32_t rows = SCAN_PAGE_MAX * ring->homes / ring->value.member_count;
-    return rows > SCAN_READ_MIN ? rows : SCAN_READ_MIN;
-}
-
-static void ask_everybody(struct scans *all, struct scan *s, struct outbox *out)
-{
-    uint64_t serial = s->generation << SLOT_BITS | (uint64_t)(s - all->slots);
-    struct cursor after;
-    struct bytes prefix = arena_copy(&out->arena, buf_bytes(&s->prefix));
-    set_cursor(&out->arena, &after, s->after_token, buf_bytes(&s->after_key));
-    for (uint32_t i = 0; i < all->ring->value.member_count; i++) {
-        uint32_t member = all->ring->value.members[i].id;
-        if (!reachable(all, member))
-            continue;
-        struct message *m = outbox_send(out, to_peer(member), MSG_RANGE, id_make(ID_SCAN, serial));
-        m->range.after = after;
-        m->range.prefix = prefix;
-        m->range.limit = rows_of_each(all->ring);
-        s->asked[s->asked_count++] = (struct asked){member, ASKED_SENT};
-        s->waiting++;
-    }
 }
 
 void scans_request(struct scans *s, struct now now, uint64_t hlc, struct endpoint from,
@@ -330,12 +383,13 @@ void scans_request(struct scans *s, struct now now, uint64_t hlc, struct endpoin
     struct scan *scan = slot_take(s);
     int status = !s->ring ? KV_E_UNAVAILABLE : scan ? KV_OK : KV_E_OVERLOADED;
     if (status == KV_OK) {
-        status = scan_begin(s, scan, now.mono_us, from, m);
+        status = scan_begin(scan, now.mono_us, from, m);
+        if (status == KV_OK)
+            status = ask_everybody(s, scan, out);
         if (status != KV_OK)
             scan_clear(scan);
     }
     if (status == KV_OK) {
-        ask_everybody(s, scan, out);
         scan_run(s, scan, now.mono_us, hlc, out);
     } else {
         outbox_send(out, from, MSG_SCAN_PAGE, m->id)->scan_page.status = status;
@@ -416,6 +470,13 @@ void scans_answer(struct scans *s, struct now now, uint64_t hlc, uint32_t member
     int status = m->range_page.status;
     if (status == KV_OK)
         status = page_add(scan, &m->range_page);
+    if (status == KV_E_WRONG_RING) {
+        asked->state = ASKED_HELD;
+        if (scan->retry_us == UINT64_MAX)
+            scan->retry_us = now.mono_us + SCAN_RETRY_US;
+        scan_run(s, scan, now.mono_us, hlc, out);
+        return;
+    }
     asked->state = status == KV_OK ? ASKED_ANSWERED : ASKED_FAILED;
     scan->waiting--;
     scan_run(s, scan, now.mono_us, hlc, out);
@@ -433,7 +494,7 @@ void scans_peer_set(struct scans *s, struct now now, uint64_t hlc, uint32_t memb
     for (uint32_t i = 0; i < SCANS_MAX; i++) {
         struct scan *scan = &s->slots[i];
         struct asked *asked = in_progress(scan) ? asked_of(scan, member) : NULL;
-        if (!asked || asked->state != ASKED_SENT)
+        if (!asked || (asked->state != ASKED_SENT && asked->state != ASKED_HELD))
             continue;
         asked->state = ASKED_FAILED;
         scan->waiting--;
@@ -443,8 +504,12 @@ void scans_peer_set(struct scans *s, struct now now, uint64_t hlc, uint32_t memb
 
 void scans_tick(struct scans *s, struct now now, uint64_t hlc, struct outbox *out)
 {
-    while (heap_deadline(&s->timers) <= now.mono_us && outbox_room(out) > 0)
-        scan_run(s, container_of(heap_first(&s->timers), struct scan, timer), now.mono_us, hlc, out);
+    while (heap_deadline(&s->timers) <= now.mono_us && outbox_room(out) > MEMBERS_MAX) {
+        struct scan *scan = container_of(heap_first(&s->timers), struct scan, timer);
+        if (scan->outdated)
+            (void)ask_everybody(s, scan, out); /* no memory: nobody is asked, and that is the answer */
+        scan_run(s, scan, now.mono_us, hlc, out);
+    }
 }
 
 uint64_t scans_deadline_us(const struct scans *s)
@@ -463,8 +528,8 @@ void scans_check(const struct scans *s)
         const struct scan *scan = &s->slots[i];
         uint32_t waiting = 0;
         for (uint32_t a = 0; a < scan->asked_count; a++)
-            waiting += scan->asked[a].state == ASKED_SENT;
-        KV_ASSERT(waiting == scan->waiting && in_progress(scan) == (waiting > 0));
+            waiting += scan->asked[a].state == ASKED_SENT || scan->asked[a].state == ASKED_HELD;
+        KV_ASSERT(waiting == scan->waiting && in_progress(scan) == (waiting > 0 || scan->outdated));
         KV_ASSERT(in_progress(scan) || (!scan->asked && !scan->found && !scan->keys.data));
     }
 }

@@ -4,10 +4,10 @@
  * covers answered. Pages are bounded by rows read, not by rows returned, so tombstones cannot stall a scan:
  * a page may be empty and not `done`.
  *
- * A member that cannot be reached, fails or is silent is left out. A page waits SCAN_PATIENCE_US for the
- * silent, and longer only while it would be incomplete without them, but never beyond three quarters of the
- * request's time, so that its answer arrives in time. Nobody reachable: unavailable; nobody answered:
- * timeout; more than SCANS_MAX at once: overloaded. */
+ * A member that cannot be reached, fails or is silent is left out; one that has another ring is asked again.
+ * A page waits SCAN_PATIENCE_US for the silent, and longer only while it would be incomplete without them,
+ * but never beyond three quarters of the request's time, so that its answer arrives in time. Nobody
+ * reachable: unavailable; nobody answered: timeout; more than SCANS_MAX at once: overloaded. */
 #ifndef COORD_SCAN_H
 #define COORD_SCAN_H
 
@@ -16,6 +16,7 @@
 
 #define SCANS_MAX        64u /* at once on one node; more: overloaded */
 #define SCAN_PATIENCE_US UINT64_C(300000)
+#define SCAN_RETRY_US    UINT64_C(20000) /* after WRONG_RING */
 #define SCAN_READ_MIN    64u /* rows a member is asked for at least, however many members there are */
 
 struct scans;
@@ -23,8 +24,9 @@ struct scans;
 int scans_create(uint32_t self, struct scans **out);
 void scans_destroy(struct scans *s);
 
-/* Borrowed until the next call. Scans in progress judge completeness by the new ring. */
-void scans_ring_set(struct scans *s, const struct ring *ring);
+/* Borrowed until the next call. Scans in progress begin their page anew with the next tick: answers under two
+ * rings together cover nothing for certain. */
+void scans_ring_set(struct scans *s, struct now now, const struct ring *ring);
 
 /* Whether a member can be sent to; self always can. */
 void scans_peer_set(struct scans *s, struct now now, uint64_t hlc, uint32_t member, bool reachable,

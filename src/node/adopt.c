@@ -144,7 +144,7 @@ static int tell_all(struct node *n, const struct ring *old)
         return rc;
     rc = tell_swim(n, old);
     coord_ring_set(n->coord, n->now, n->ring, n->out);
-    scans_ring_set(n->scans, n->ring);
+    scans_ring_set(n->scans, n->now, n->ring);
     hints_ring_set(n->hints, n->ring);
     return rc == KV_OK ? move_ring_set(n) : rc;
 }

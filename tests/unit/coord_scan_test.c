@@ -12,6 +12,7 @@
 #include "base/prng.h"
 #include "coord/scan.h"
 #include "kv_error.h"
+#include "unit/coord_rings.h"
 
 enum { MEMBERS = 5, SELF = 1, KEYS_MAX = 4000 };
 
@@ -50,24 +51,8 @@ struct world {
 
 static struct ring *make_ring(void)
 {
-    struct member table[MEMBERS] = {0};
-    struct ring_value v = {.epoch = 1,
-                           .partitions = 256,
-                           .replicas = 3,
-                           .next_id = 100,
-                           .member_count = MEMBERS,
-                           .members = table};
-    for (uint32_t i = 0; i < MEMBERS; i++) {
-        table[i].id = i + 1;
-        table[i].store_id = i + 1;
-        table[i].weight = 1;
-        snprintf(table[i].name, sizeof table[i].name, "n%u", i + 1);
-        snprintf(table[i].addr.host, sizeof table[i].addr.host, "127.0.0.1");
-        table[i].addr.port = (uint16_t)(7601 + i);
-    }
-    struct ring *ring;
-    assert_int_equal(ring_create(&v, &ring), KV_OK);
-    return ring;
+    struct ring_spec spec = {.epoch = 1, .replicas = 3, .after = ids_to(MEMBERS)};
+    return rings_make(&spec);
 }
 
 static struct world *world_create(void)
@@ -79,7 +64,7 @@ static struct world *world_create(void)
     w->now.mono_us = 7000000;
     assert_int_equal(scans_create(SELF, &w->scans), KV_OK);
     assert_int_equal(outbox_init(&w->out), KV_OK);
-    scans_ring_set(w->scans, w->ring);
+    scans_ring_set(w->scans, w->now, w->ring);
     for (uint32_t id = 2; id <= MEMBERS; id++)
         scans_peer_set(w->scans, w->now, w->hlc, id, true, &w->out);
     return w;
@@ -502,6 +487,119 @@ static void scans_are_limited_and_answers_belong_to_theirs(void **state)
     world_destroy(w);
 }
 
+static void change_ring(struct world *w, const struct ring_spec *spec)
+{
+    struct ring *old = w->ring;
+    w->ring = rings_make(spec);
+    scans_ring_set(w->scans, w->now, w->ring);
+    ring_destroy(old);
+    scans_tick(w->scans, w->now, w->hlc, &w->out);
+    collect(w);
+}
+
+/* Answers under two rings are not mixed. */
+static void a_new_ring_begins_the_page_anew(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    struct ring_spec spec = {.epoch = 2, .replicas = 3, .after = ids_to(MEMBERS)};
+    fill(w, 100);
+    ask(w, "", 1000);
+    struct letter first = w->letters[0];
+    for (int i = 0; i < 4; i++)
+        serve(w, 0, "");
+    w->letter_count = 0;
+    change_ring(w, &spec);
+    assert_int_equal(w->letter_count, MEMBERS);
+    assert_true(w->letters[0].id != first.id);
+    struct msg_range_page nothing = {.done = 1};
+    answer(w, &first, &nothing); /* it would be the last one */
+    assert_false(w->answered);
+    serve_all(w, "");
+    assert_true(w->answered);
+    assert_int_equal(w->page.count, 100);
+    assert_int_equal(w->page.complete, 1);
+    world_destroy(w);
+}
+
+static void who_has_another_ring_is_asked_again(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    struct msg_range_page wrong = {.status = KV_E_WRONG_RING};
+    fill(w, 100);
+    for (int lost = 0; lost < 2; lost++) {
+        ask(w, "", 1000);
+        for (int i = 0; i < 5; i++) {
+            struct letter l = w->letters[w->letter_count - 1];
+            assert_int_equal(l.member, MEMBERS);
+            lose(w, w->letter_count - 1);
+            answer(w, &l, &wrong);
+            assert_true(scans_deadline_us(w->scans) == w->now.mono_us + SCAN_RETRY_US);
+            w->now.mono_us += SCAN_RETRY_US;
+            scans_tick(w->scans, w->now, w->hlc, &w->out);
+            collect(w);
+        }
+        assert_false(w->answered);
+        if (lost) { /* while it is held */
+            struct letter l = w->letters[w->letter_count - 1];
+            lose(w, w->letter_count - 1);
+            answer(w, &l, &wrong);
+            scans_peer_set(w->scans, w->now, w->hlc, MEMBERS, false, &w->out);
+        }
+        serve_all(w, "");
+        assert_true(w->answered);
+        assert_int_equal(w->page.count, 100);
+        assert_int_equal(w->page.complete, 1);
+    }
+    world_destroy(w);
+}
+
+/* A page is complete by the homes that are read; who is given up is not asked. */
+static void slots_are_covered_by_the_homes_that_are_read(void **state)
+{
+    (void)state;
+    struct msg_range_page failed = {.status = KV_E_IO};
+    for (enum ring_phase phase = RING_PENDING; phase <= RING_SWITCH; phase++) {
+        for (uint32_t silent = 2; silent <= MEMBERS; silent++) {
+            for (uint32_t dead = 0; dead <= 2; dead += 2) {
+                struct world *w = world_create();
+                struct ring_spec spec = {.epoch = 2, .replicas = 3, .phase = phase, .since = 2 - phase / 2};
+                spec.before = ids_to(MEMBERS - 1);
+                spec.after = ids_to(MEMBERS) & ~id_bit(2);
+                spec.dead = dead ? id_bit(dead) : 0;
+                fill(w, 10);
+                change_ring(w, &spec);
+                ask(w, "", 1000);
+                assert_int_equal(w->letter_count, MEMBERS - (dead != 0));
+                uint32_t failing = 0;
+                for (uint32_t i = w->letter_count; i-- > 0;) {
+                    struct letter l = w->letters[i];
+                    assert_true(l.member != dead);
+                    if (l.member != silent) {
+                        serve(w, i, "");
+                        continue;
+                    }
+                    lose(w, i);
+                    answer(w, &l, &failed);
+                    failing++;
+                }
+                bool enough = true;
+                for (uint32_t p = 0; p < RINGS_PARTITIONS; p++) {
+                    uint32_t ids[PREFERENCE_MAX], homes = 0;
+                    ring_preference(w->ring, p, ids);
+                    for (uint32_t h = 0; h < 3; h++)
+                        homes += ids[h] != dead && !(failing && ids[h] == silent);
+                    enough &= homes >= 2;
+                }
+                assert_true(w->answered);
+                assert_int_equal(w->page.complete, enough);
+                world_destroy(w);
+            }
+        }
+    }
+}
+
 static void nobody_there_is_unavailable(void **state)
 {
     (void)state;
@@ -516,7 +614,7 @@ static void nobody_there_is_unavailable(void **state)
         scans_request(s, now, 1, to_conn(9), &m, &out); /* first without a ring, then with nobody */
         assert_int_equal(out.effects[0].send.message.scan_page.status, KV_E_UNAVAILABLE);
         outbox_reset(&out);
-        scans_ring_set(s, ring);
+        scans_ring_set(s, now, ring);
     }
     scans_destroy(s);
     ring_destroy(ring);
@@ -536,6 +634,9 @@ int main(void)
         cmocka_unit_test(the_last_home_makes_a_late_page_complete),
         cmocka_unit_test(malformed_pages_are_failures),
         cmocka_unit_test(scans_are_limited_and_answers_belong_to_theirs),
+        cmocka_unit_test(a_new_ring_begins_the_page_anew),
+        cmocka_unit_test(who_has_another_ring_is_asked_again),
+        cmocka_unit_test(slots_are_covered_by_the_homes_that_are_read),
         cmocka_unit_test(nobody_there_is_unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,33 +17,59 @@ static uint64_t hlc_base(void)
     return hlc_from_ms(START_MS - 1000);
 }
 
-static struct ring *make_ring(uint64_t epoch, uint32_t replicas, const uint32_t *members, uint32_t count)
+struct ring *rings_make(const struct ring_spec *spec)
 {
-    struct member table[WORLD_MEMBERS_MAX] = {0};
+    static struct member table[32];
+    bool stable = spec->phase == RING_STABLE;
     struct ring_value v = {
-        .epoch = epoch,
-        .partitions = 256,
-        .replicas = replicas,
+        .epoch = spec->epoch,
+        .partitions = RINGS_PARTITIONS,
+        .replicas = spec->replicas,
         .next_id = 100,
-        .member_count = count,
+        .phase = (uint8_t)spec->phase,
+        .undo = spec->undo,
+        .switched = spec->switched,
+        .since = stable ? 0 : spec->since,
+        .source_epoch = stable ? 0 : spec->since,
         .members = table,
     };
-    for (uint32_t i = 0; i < count; i++) {
-        table[i].id = members[i];
-        table[i].store_id = members[i];
-        table[i].weight = 1;
-        snprintf(table[i].name, sizeof table[i].name, "n%u", members[i]);
-        snprintf(table[i].addr.host, sizeof table[i].addr.host, "127.0.0.1");
-        table[i].addr.port = (uint16_t)(7600 + members[i]);
+    if (!stable) {
+        v.queue_count = 1;
+        v.queue[0] = (struct ring_change){.kind = RING_LEAVE, .member = 1};
+    }
+    for (uint32_t id = 1; id < 32; id++) {
+        bool before = !stable && (spec->before & id_bit(id)), after = spec->after & id_bit(id);
+        if (!before && !after)
+            continue;
+        struct member *m = &table[v.member_count++];
+        *m = (struct member){.id = id, .store_id = id, .weight = after, .old_weight = before};
+        m->dead = !stable && (spec->dead & id_bit(id));
+        snprintf(m->name, sizeof m->name, "n%u", id);
+        snprintf(m->addr.host, sizeof m->addr.host, "127.0.0.1");
+        m->addr.port = (uint16_t)(7600 + id);
     }
     struct ring *ring;
     assert_int_equal(ring_create(&v, &ring), KV_OK);
     return ring;
 }
 
+static struct ring *make_ring(uint64_t epoch, uint32_t replicas, const uint32_t *members, uint32_t count)
+{
+    struct ring_spec spec = {.epoch = epoch, .replicas = replicas};
+    for (uint32_t i = 0; i < count; i++)
+        spec.after |= id_bit(members[i]);
+    return rings_make(&spec);
+}
+
 static void learn_list(struct world *w)
 {
-    w->width = ring_preference(w->ring, ring_partition(w->ring, key_token(w->key)), w->list);
+    uint32_t partition = ring_partition(w->ring, key_token(w->key));
+    w->width = ring_preference(w->ring, partition, w->list);
+    memset(w->twins, 0, sizeof w->twins);
+    for (uint32_t i = 0; i < w->ring->twin_width; i++) {
+        uint16_t index = w->ring->twins[partition * w->ring->twin_width + i];
+        w->twins[i] = index == RING_NOBODY ? 0 : w->ring->value.members[index].id;
+    }
 }
 
 static struct world *create(uint32_t members, uint32_t replicas, uint32_t position, uint32_t self_id)
@@ -206,15 +232,51 @@ void world_peer(struct world *w, uint32_t member, bool reachable)
     collect(w);
 }
 
-void world_ring(struct world *w, uint32_t replicas, const uint32_t *members, uint32_t count)
+static void set_ring(struct world *w, struct ring *next)
 {
     assert_true(w->old_ring_count < sizeof w->old_rings / sizeof w->old_rings[0]);
-    struct ring *next = make_ring(w->ring->value.epoch + 1, replicas, members, count);
     w->old_rings[w->old_ring_count++] = w->ring;
     w->ring = next;
     learn_list(w);
     coord_ring_set(w->coord, w->now, w->ring, &w->out);
     collect(w);
+}
+
+void world_ring(struct world *w, uint32_t replicas, const uint32_t *members, uint32_t count)
+{
+    set_ring(w, make_ring(w->ring->value.epoch + 1, replicas, members, count));
+}
+
+void world_change(struct world *w, const struct ring_spec *spec)
+{
+    struct ring_spec next = *spec;
+    const struct ring_value *v = &w->ring->value;
+    next.epoch = spec->epoch ? spec->epoch : v->epoch + 1;
+    next.replicas = v->replicas;
+    next.since = spec->since ? spec->since : v->since ? v->since : next.epoch;
+    set_ring(w, rings_make(&next));
+}
+
+void world_pick(struct world *w, const struct ring_spec *spec, uint32_t movers)
+{
+    static char names[64][16];
+    static uint32_t used;
+    struct ring_spec next = *spec;
+    next.epoch = next.since = 2;
+    next.replicas = w->ring->value.replicas;
+    struct ring *ring = rings_make(&next);
+    char *name = names[used++ % 64];
+    for (uint32_t i = 0, found = UINT32_MAX; found != movers; i++) {
+        assert_true(i < 10000);
+        snprintf(name, sizeof names[0], "key%u", i);
+        uint32_t partition = ring_partition(ring, key_token(bytes_str(name)));
+        found = 0;
+        for (uint32_t t = 0; t < ring->twin_width; t++)
+            found += ring->twins[partition * ring->twin_width + t] != RING_NOBODY;
+    }
+    ring_destroy(ring);
+    w->key = bytes_str(name);
+    learn_list(w);
 }
 
 struct letter *world_letter(struct world *w, uint32_t member)

@@ -6,6 +6,7 @@
 
 #include "coord/coord.h"
 #include "kv_error.h"
+#include "unit/coord_rings.h"
 
 #define WORLD_MEMBERS_MAX 16u
 #define LETTERS_MAX       4096u
@@ -44,6 +45,7 @@ struct world {
     struct bytes key;
     uint32_t list[PREFERENCE_MAX]; /* of the key */
     uint32_t width;
+    uint32_t twins[REPLICAS_MAX]; /* of its slots, and extras behind them; 0: none */
     struct letter letters[LETTERS_MAX];
     uint32_t letter_count;
     struct answer answers[ANSWERS_MAX];
@@ -85,6 +87,13 @@ void world_peer(struct world *w, uint32_t member, bool reachable);
 
 /* Another ring: the next epoch, over the members listed. */
 void world_ring(struct world *w, uint32_t replicas, const uint32_t *members, uint32_t count);
+
+/* The next ring of a change: phase, before, after, dead as `spec` says; epoch, since: as follows from the
+ * ring before, unless they are given. */
+void world_change(struct world *w, const struct ring_spec *spec);
+
+/* Before any request: takes another key, one with so many twins and extras in the ring of `spec`. */
+void world_pick(struct world *w, const struct ring_spec *spec, uint32_t movers);
 
 /* The oldest letter to a member, or NULL; how many of a type there are for it (member 0: for all). */
 struct letter *world_letter(struct world *w, uint32_t member);
