@@ -55,7 +55,7 @@
 #define TRACE_MAX           32u                               /* lines of one request's story */
 
 /* Anti-entropy, in one message. */
-#define COMPARE_PARTITIONS_MAX 256u
+#define COMPARE_PARTITIONS_MAX 64u
 #define COMPARE_DIGESTS_MAX    4096u
 
 /* The store's port. */
