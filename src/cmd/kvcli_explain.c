@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "cmd/kvcli.h"
+#include "cmd/kvcli_bars.h"
+#include "cmd/kvcli_screen.h"
 
 /* "n3" when it is known, else what there is. */
 static const char *who(const char *name)
@@ -59,6 +61,10 @@ static void print_story(const char *what, const char *key, const struct kv_resul
     char text[256], stamp[40];
     printf("%s %s: %s, coordinated by %s, %u us (%u us of them in the coordinator)\n", what, key,
            kv_error_word(r->status), who(r->coordinator), r->us, r->coordinator_us);
+    struct buf bars = {0};
+    if (bars_draw(r->trace, r->trace_count, r->us, screen_utf8(), &bars) == KV_OK)
+        fwrite(bars.data, 1, bars.len, stdout);
+    buf_deinit(&bars);
     for (uint32_t i = 0; i < r->trace_count; i++) {
         const struct kv_trace *t = &r->trace[i];
         describe(t, text, sizeof text);

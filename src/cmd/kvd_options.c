@@ -40,7 +40,7 @@ static const struct argp_option OPTIONS[] = {
      "(always)",
      0},
     {"transfer-rate", KEY_RATE, "MIB", 0,
-     "While the ring changes: take over and give at most so many MiB a second (64)", 0},
+     "While the ring changes: take over and give at most so many MiB a second (32)", 0},
     {"value-max", KEY_VALUE_MAX, "MIB", 0, "Largest value, 1 to 64 MiB (8)", 0},
     {"block-cache", KEY_CACHE, "MIB", 0, "Memory for rows read from disk (64)", 0},
     {"trust-network", KEY_TRUST, NULL, 0,
