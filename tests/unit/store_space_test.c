@@ -2,6 +2,7 @@
  * executable, so that they fail when told; one case fills a real file system. */
 #include "unit/store_support.h"
 
+#include "model/key.h"
 #include "store/engine.h"
 
 #include <errno.h>
@@ -241,6 +242,77 @@ static void a_failed_write_is_final(void **state)
     store_close(s);
 }
 
+static void no_trees(struct store *s, const uint32_t *partitions, size_t count)
+{
+    struct store_tree tree;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(store_tree_hash(s, partitions[i], Q, false, &tree), KV_OK);
+        assert_int_equal(store_tree_keep(s, &tree), tree.more ? KV_E_FULL : KV_OK);
+    }
+}
+
+/* Another key whose leaf is in the partition of the first. */
+static uint32_t neighbour(void)
+{
+    char text[KEY_TEXT_BYTES];
+    uint64_t first = key_token(key_number(0, text)), token;
+    uint32_t number = 0;
+    do
+        token = key_token(key_number(++number, text));
+    while (token_partition(token, Q) != token_partition(first, Q) ||
+           token_leaf(token, Q) == token_leaf(first, Q));
+    return number;
+}
+
+/* What a failed write has left in the log nobody knows: trees are true all the same, also after a next write,
+ * and when the process dies behind it. */
+static void fail_and_go_on(const char *dir, uint64_t hlc, _Atomic int *fault, int error_number, uint32_t next)
+{
+    static const uint32_t all[Q] = {0, 1, 2, 3};
+    char text[KEY_TEXT_BYTES];
+    struct store *s = open_ok(dir);
+    check_trees(s);
+    *fault = room_fault = error_number;
+    assert_int_equal(put(s, key_number(0, text), row_text(hlc, "v"), true), KV_E_FULL);
+    no_trees(s, all, Q);
+    no_faults();
+    assert_int_equal(store_recover(s), KV_OK);
+    assert_int_equal(put(s, key_number(next, text), row_text(hlc + 1, "v"), true), KV_OK);
+    store_close(s);
+    s = open_ok(dir);
+    check_trees(s);
+    store_close(s);
+}
+
+static void trees_do_not_trust_a_failed_write(void **state)
+{
+    static _Atomic int *const faults[] = {&write_fault, &sync_fault};
+    struct store *s = open_ok(*state);
+    put_numbered(s, ROWS, VALUE_BYTES, true);
+    store_close(s);
+    for (uint32_t i = 0; i < 8; i++)
+        fail_and_go_on(*state, 1000 + 2 * i, faults[i % 2], i < 4 ? ENOSPC : EDQUOT,
+                       i / 2 % 2 ? neighbour() : 0);
+}
+
+static void a_tree_is_not_begun_on_a_full_disk(void **state)
+{
+    struct store *s = open_ok(*state);
+    struct store_tree tree;
+    put_numbered(s, ROWS, VALUE_BYTES, true);
+    free_bytes = 10 << 20;
+    static uint8_t mebibyte[1 << 20];
+    assert_int_equal(put(s, bytes_str("large"), row_of(1, mebibyte, sizeof mebibyte), true), KV_E_FULL);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_tree_hash(s, 0, Q, false, &tree), KV_OK);
+        assert_true(tree.more);
+        assert_int_equal(store_tree_keep(s, &tree), KV_E_FULL);
+    }
+    no_faults();
+    check_trees(s);
+    store_close(s);
+}
+
 static void opening_on_a_full_disk_says_so(void **state)
 {
     struct store *s = open_ok(*state);
@@ -431,6 +503,8 @@ int main(int argc, char **argv)
         CASE(a_sync_without_space_is_a_full_disk),
         CASE(a_failed_sync_is_final),
         CASE(a_failed_write_is_final),
+        CASE(trees_do_not_trust_a_failed_write),
+        CASE(a_tree_is_not_begun_on_a_full_disk),
         CASE(opening_on_a_full_disk_says_so),
         CASE(readers_go_on_during_recovery),
     };

@@ -1,6 +1,7 @@
 /* See store_support.h. */
 #include "unit/store_support.h"
 
+#include "model/key.h"
 #include "store/engine.h"
 
 #include <dirent.h>
@@ -185,6 +186,67 @@ void flush_rows(struct store *s)
     rocksdb_flush_cf(s->db, options, s->families[FAMILY_HINTS], &error);
     assert_null(error);
     rocksdb_flushoptions_destroy(options);
+}
+
+/* ---- trees */
+
+/* What a pass over all rows says. */
+static void true_hashes(struct store *s, uint64_t hashes[Q][TREE_LEAVES])
+{
+    struct arena arena;
+    struct buf at = {0};
+    struct cursor after = {0};
+    memset(hashes, 0, Q * sizeof *hashes);
+    arena_init(&arena, 4 << 20);
+    for (bool done = false; !done;) {
+        struct page_entry *entries;
+        struct cursor next;
+        uint32_t count;
+        assert_int_equal(store_range(s, after, bytes_str(""), 0, &arena, &entries, &count, &next, &done),
+                         KV_OK);
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t token = key_token(entries[i].key);
+            hashes[token_partition(token, Q)][token_leaf(token, Q)] +=
+                row_digest(entries[i].key, entries[i].row.stamp);
+        }
+        assert_int_equal(buf_set(&at, next.key), KV_OK);
+        after = (struct cursor){next.token, buf_bytes(&at)};
+        arena_reset(&arena);
+    }
+    arena_deinit(&arena);
+    buf_deinit(&at);
+}
+
+uint32_t tree_ask(struct store *s, uint32_t partition, bool rehash, uint64_t hashes[TREE_LEAVES])
+{
+    struct store_tree tree;
+    uint32_t read = 0;
+    for (int calls = 0; calls < 100; calls++) {
+        assert_int_equal(store_tree_hash(s, partition, Q, rehash && calls == 0, &tree), KV_OK);
+        assert_int_equal(store_tree_keep(s, &tree), KV_OK);
+        read += (uint32_t)__builtin_popcountll(tree.leaves);
+        if (tree.more)
+            continue;
+        memcpy(hashes, tree.hashes, sizeof tree.hashes);
+        return read;
+    }
+    fail_msg("partition %u is never done", partition);
+    return 0;
+}
+
+uint32_t check_trees(struct store *s)
+{
+    uint64_t truth[Q][TREE_LEAVES], hashes[TREE_LEAVES];
+    uint32_t read = 0;
+    true_hashes(s, truth);
+    for (uint32_t p = 0; p < Q; p++) {
+        read += tree_ask(s, p, false, hashes);
+        for (uint32_t leaf = 0; leaf < TREE_LEAVES; leaf++)
+            if (hashes[leaf] != truth[p][leaf])
+                fail_msg("leaf %u of partition %u is %llx instead of %llx", leaf, p,
+                         (unsigned long long)hashes[leaf], (unsigned long long)truth[p][leaf]);
+    }
+    return read;
 }
 
 struct search {

@@ -52,6 +52,13 @@ void purge_row(struct store *s, struct bytes key);
 /* Moves everything into table files, so that reads need blocks. */
 void flush_rows(struct store *s);
 
+/* Trees of Q partitions. Asks for one until nothing is left to read; returns how many leaves were read. */
+enum { Q = 4 };
+uint32_t tree_ask(struct store *s, uint32_t partition, bool rehash, uint64_t hashes[TREE_LEAVES]);
+
+/* Asks for all of them, and fails when a hash is not what a pass over all rows says. */
+uint32_t check_trees(struct store *s);
+
 /* The largest file of the directory whose name ends so. */
 void find_file(const char *dir, const char *suffix, char path[PATH_BYTES]);
 off_t file_size(const char *path);
