@@ -12,6 +12,7 @@
 #include "cmd/common_human.h"
 #include "cmd/common_progress.h"
 #include "cmd/kvcli.h"
+#include "model/addr.h"
 
 #define LOOK_MS        300u               /* between looks at a change that is made */
 #define PATIENCE_MS    1000u              /* for one look */
@@ -291,7 +292,7 @@ static int change(struct cli *cli, struct kv_change what, const char *words)
         (rc = kv_change(r.kv, &r.change, &request, on_changed, &r)) == KV_OK)
         kv_wait(r.kv);
     if (rc != KV_OK)
-        return cli_usage(cli, "node %s: '%s' is no name", cli->argv[1], what.name);
+        return cli_fail_status(cli, rc, kv_error_text(rc));
     if (r.exit != EXIT_OK || r.change.plan || (cli->given & OPT_NO_WAIT))
         return r.exit;
     return follow(&r);
@@ -371,6 +372,8 @@ static int add(struct cli *cli)
                          "  kvd --name %s --data DIR --listen HOST:PORT --join HOST:PORT,...\n"
                          "'node add %s --plan' shows what would move",
                          name, name);
+    if (cli->zone && !name_ok(cli->zone))
+        return cli_usage(cli, "--zone '%s' is no name", cli->zone);
     return change(
         cli,
         (struct kv_change){
@@ -381,6 +384,8 @@ static int add(struct cli *cli)
 static int set_zone(struct cli *cli)
 {
     const char *zone = strcmp(cli->argv[3], "-") == 0 ? "" : cli->argv[3];
+    if (*zone && !name_ok(zone))
+        return cli_usage(cli, "node zone: '%s' is no name", zone);
     return change(cli, (struct kv_change){.kind = KV_CHANGE_ZONE, .name = cli->argv[2], .zone = zone}, zone);
 }
 
@@ -425,6 +430,8 @@ int cmd_node(struct cli *cli)
         if (cli->given & ~WORDS[i].options)
             return cli_usage(cli, "node %s does not take --%s", word,
                              cli_option_word(cli->given & ~WORDS[i].options));
+        if (cli->argc > 2 && !name_ok(cli->argv[2]))
+            return cli_usage(cli, "node %s: '%s' is no name", word, cli->argv[2]);
         return WORDS[i].run(cli);
     }
     return cli_usage(cli, "no 'node %s'", word);
