@@ -10,6 +10,7 @@
 #include "kv_error.h"
 #include "model/id.h"
 #include "model/key.h"
+#include "repair/heirs.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ _Static_assert(HINTS_WINDOW < WHOLE_PAGE, "an entry's index fits its bits");
 
 enum entry_state {
     ENTRY_DONE,       /* or unused */
-    ENTRY_SENT,       /* the row is on its way home */
+    ENTRY_SENT,       /* the row is on its way to its heirs */
     ENTRY_FORGETTING, /* it is there; the note is being deleted */
 };
 
@@ -31,6 +32,10 @@ struct entry {
     uint8_t state; /* enum entry_state */
     bool purged;   /* there is no row any more: only the note is to go */
     bool drop_row; /* this node is no home of the key */
+    bool missed;   /* an heir could not be reached: the note stays */
+    uint8_t heir_count;
+    uint16_t waiting; /* for these of them, by index */
+    uint32_t heirs[HOLDERS_MAX];
     struct buf key;
     struct stamp stamp; /* of the row; purged: of the note */
     uint64_t bytes;
@@ -50,13 +55,15 @@ struct keeper {
     uint32_t member;
     bool reachable;
     uint64_t count, bytes;
-    uint8_t state;  /* enum pass_state */
-    bool failed;    /* a note of this pass stays */
-    bool stopping;  /* no further page in this pass */
-    bool noted;     /* a note was added since the pass began */
-    bool last_page; /* the page at hand is the pass's last */
-    uint32_t page;  /* serial of the page at hand */
-    uint32_t open;  /* entries that are not done */
+    uint8_t state;       /* enum pass_state */
+    bool failed;         /* a note of this pass stays */
+    bool blocked;        /* ... because an heir cannot be reached: no further pass until somebody is back */
+    bool stopping;       /* no further page in this pass */
+    bool noted;          /* a note was added since the pass began */
+    bool last_page;      /* the page at hand is the pass's last */
+    uint32_t page;       /* serial of the page at hand */
+    uint32_t open;       /* entries that are not done */
+    uint64_t page_bytes; /* sent of it */
     uint64_t next_page_us;
     struct buf after_key;
     uint64_t after_token;
@@ -145,9 +152,20 @@ static struct keeper *keeper_of(struct hints *h, uint32_t member)
 
 /* ---- passes */
 
+/* What is kept for a member that is out of the ring goes to others. What is kept for one that is given up
+ * waits until the change is over: undone, it is a home as before; done, it is out of the ring. */
 static bool wanted(const struct hints *h, const struct keeper *k)
 {
-    return k->count > 0 && k->reachable && h->ring && ring_value_find(&h->ring->value, k->member);
+    if (k->count == 0 || k->blocked || !h->ring)
+        return false;
+    const struct member *m = ring_value_find(&h->ring->value, k->member);
+    return m ? k->reachable && !m->dead : true;
+}
+
+static bool reachable(const struct hints *h, uint32_t member)
+{
+    const struct keeper *k = map_get(&h->by_member, member);
+    return k && k->reachable;
 }
 
 /* The heap has room for every keeper. */
@@ -177,8 +195,10 @@ static void pass_stop(struct hints *h, struct keeper *k)
 
 static void pass_end(struct hints *h, struct keeper *k, uint64_t now_us)
 {
-    bool clean = !k->failed && !k->noted;
+    bool clean = !k->failed && !k->blocked && !k->noted;
+    bool again = k->failed || k->noted;
     pass_stop(h, k);
+    k->blocked = k->blocked && !again;
     if (clean) {
         KV_ASSERT(h->bytes >= k->bytes);
         h->bytes -= k->bytes;
@@ -227,7 +247,7 @@ static void pass_begin(struct hints *h, struct keeper *k, uint64_t now_us, struc
         wake(h, k, now_us + HINTS_RETRY_US);
         return;
     }
-    k->failed = k->stopping = k->noted = k->last_page = false;
+    k->failed = k->blocked = k->stopping = k->noted = k->last_page = false;
     k->after_token = 0;
     buf_clear(&k->after_key);
     page_ask(h, k, out);
@@ -275,7 +295,19 @@ static void entry_forget(struct keeper *k, uint32_t i, struct outbox *out)
     f->hint_done.drop_row = e->drop_row;
 }
 
-static void entry_send(struct keeper *k, uint32_t i, const struct row *row, uint64_t hlc, struct outbox *out)
+/* All heirs that could be reached have it. */
+static void entry_handed_over(struct keeper *k, uint32_t i, struct outbox *out)
+{
+    k->blocked |= k->entries[i].missed;
+    if (k->entries[i].missed)
+        entry_close(k, &k->entries[i], false);
+    else
+        entry_forget(k, i, out);
+}
+
+/* To its heirs, each of which has it from this message or not at all; this node has it. */
+static void entry_send(const struct hints *h, struct keeper *k, uint32_t i, const struct row *row,
+                       uint64_t hlc, struct outbox *out)
 {
     struct entry *e = &k->entries[i];
     struct bytes key = arena_copy(&out->arena, buf_bytes(&e->key));
@@ -284,11 +316,23 @@ static void entry_send(struct keeper *k, uint32_t i, const struct row *row, uint
         entry_close(k, e, true);
         return;
     }
-    struct message *m = outbox_send(out, to_peer(k->member), MSG_WRITE, op_of(k, i));
-    m->write.key = key;
-    m->write.row = row_ref(row);
-    m->write.began_hlc = hlc;
-    m->write.flags = WRITE_HANDOFF;
+    for (uint32_t at = 0; at < e->heir_count; at++) {
+        if (e->heirs[at] == h->self)
+            continue;
+        if (!reachable(h, e->heirs[at])) {
+            e->missed = true;
+            continue;
+        }
+        e->waiting |= (uint16_t)(1u << at);
+        struct message *m = outbox_send(out, to_peer(e->heirs[at]), MSG_WRITE, op_of(k, i));
+        m->write.key = key;
+        m->write.row = row_ref(row);
+        m->write.began_hlc = hlc;
+        m->write.flags = WRITE_HANDOFF;
+        k->page_bytes += e->bytes;
+    }
+    if (!e->waiting)
+        entry_handed_over(k, i, out);
 }
 
 /* The row is never older than its note. Were it, the note could not be met: then it goes with what there is,
@@ -307,22 +351,17 @@ static void entry_begin(const struct hints *h, struct keeper *k, uint32_t i, con
     e->drop_row = !e->purged && current && !ring_is_home(h->ring, partition, h->self);
     e->stamp = current ? p->row.stamp : p->hint;
     e->bytes = p->key.len + blob_bytes(p->row.payload).len;
+    e->missed = false;
+    e->waiting = 0;
+    e->heir_count = (uint8_t)heirs_of(h->ring, partition, k->member, e->heirs);
     k->open++;
     if (e->purged)
         entry_forget(k, i, out);
     else
-        entry_send(k, i, &p->row, hlc, out);
+        entry_send(h, k, i, &p->row, hlc, out);
 }
 
 /* ---- events */
-
-static uint64_t payload_bytes(const struct event *in)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < in->page.count; i++)
-        bytes += in->page.entries[i].key.len + blob_bytes(in->page.entries[i].row.payload).len;
-    return bytes;
-}
 
 void hints_page(struct hints *h, struct now now, uint64_t hlc, const struct event *in, struct outbox *out)
 {
@@ -336,9 +375,10 @@ void hints_page(struct hints *h, struct now now, uint64_t hlc, const struct even
     k->after_token = in->page.next.token;
     if (in->page.status != KV_OK || buf_set(&k->after_key, in->page.next.key))
         k->failed = k->stopping = true;
+    k->page_bytes = 0;
     for (uint32_t i = 0; i < in->page.count && !k->stopping; i++)
         entry_begin(h, k, i, &in->page.entries[i], hlc, out);
-    k->next_page_us = now.mono_us + payload_bytes(in) * 1000000 / HINTS_RATE_BYTES;
+    k->next_page_us = now.mono_us + k->page_bytes * 1000000 / HINTS_RATE_BYTES;
     wake(h, k, now.mono_us + HINTS_ACK_TIMEOUT_US);
     page_over(h, k, now.mono_us, out);
 }
@@ -350,20 +390,34 @@ static bool has_no_room(int status)
     return status == KV_E_OVERLOADED || status == KV_E_FULL || status == KV_E_WRONG_RING;
 }
 
+/* Whether this heir's word is waited for; it is not any more. */
+static bool take_word(struct entry *e, uint32_t member)
+{
+    for (uint32_t at = 0; at < e->heir_count; at++) {
+        if (e->heirs[at] != member)
+            continue;
+        bool waiting = e->waiting & (1u << at);
+        e->waiting &= (uint16_t) ~(1u << at);
+        return waiting;
+    }
+    return false;
+}
+
 void hints_acked(struct hints *h, struct now now, uint32_t member, const struct message *m,
                  struct outbox *out)
 {
     uint32_t i;
     struct keeper *k = keeper_by_op(h, m->id, &i);
-    if (m->type != MSG_WRITE_ACK || !k || k->member != member || k->state != PASS_SENDING ||
-        i >= HINTS_WINDOW || k->entries[i].state != ENTRY_SENT)
+    if (m->type != MSG_WRITE_ACK || !k || k->state != PASS_SENDING || i >= HINTS_WINDOW ||
+        k->entries[i].state != ENTRY_SENT || !take_word(&k->entries[i], member))
         return;
+    struct entry *e = &k->entries[i];
     int status = m->write_ack.status;
     k->stopping |= has_no_room(status);
-    if (MUTANT(handoff_refused, status == KV_OK, true))
-        entry_forget(k, i, out);
-    else
-        entry_close(k, &k->entries[i], true);
+    if (MUTANT(handoff_refused, status != KV_OK, false))
+        entry_close(k, e, true);
+    else if (!e->waiting)
+        entry_handed_over(k, i, out);
     page_over(h, k, now.mono_us, out);
 }
 
@@ -418,24 +472,41 @@ uint64_t hints_deadline_us(const struct hints *h)
     return heap_deadline(&h->timers);
 }
 
+/* Under another ring the heirs are others, so passes begin anew. */
 void hints_ring_set(struct hints *h, const struct ring *ring)
 {
     h->ring = ring;
-    for (uint32_t i = 0; i < h->count; i++)
+    for (uint32_t i = 0; i < h->count; i++) {
+        pass_stop(h, h->keepers[i]);
+        h->keepers[i]->blocked = false;
         wake_if_wanted(h, h->keepers[i], 0);
+    }
+}
+
+/* Passes that waited for somebody to come back. */
+static void unblock(struct hints *h, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct keeper *k = h->keepers[i];
+        if (k->state == PASS_NONE && k->blocked) {
+            k->blocked = false;
+            wake_if_wanted(h, k, now_us);
+        }
+    }
 }
 
 /* A member there is no memory for has no notes here; should it get some, the next loss and return helps. */
-void hints_peer_set(struct hints *h, struct now now, uint32_t member, bool reachable)
+void hints_peer_set(struct hints *h, struct now now, uint32_t member, bool is_reachable)
 {
     struct keeper *k = keeper_of(h, member);
-    if (!k || k->reachable == reachable)
+    if (!k || k->reachable == is_reachable)
         return;
-    k->reachable = reachable;
-    if (reachable)
-        wake_if_wanted(h, k, now.mono_us);
-    else
+    k->reachable = is_reachable;
+    if (!wanted(h, k))
         pass_stop(h, k);
+    wake_if_wanted(h, k, now.mono_us);
+    if (is_reachable)
+        unblock(h, now.mono_us);
 }
 
 bool hints_room(const struct hints *h, uint64_t bytes)
@@ -464,6 +535,8 @@ int hints_noted(struct hints *h, struct now now, uint32_t member, uint64_t bytes
     k->bytes += bytes;
     h->bytes += bytes;
     k->noted = true;
+    if (k->state == PASS_NONE)
+        k->blocked = false;
     wake_if_wanted(h, k, now.mono_us + HINTS_RETRY_US);
     return KV_OK;
 }
@@ -497,7 +570,7 @@ void hints_check(const struct hints *h)
         for (uint32_t e = 0; k->entries && e < HINTS_WINDOW; e++)
             open += k->entries[e].state != ENTRY_DONE;
         KV_ASSERT(open == k->open && (open > 0) == (k->state == PASS_SENDING));
-        KV_ASSERT(k->state == PASS_NONE || (k->reachable && k->entries));
+        KV_ASSERT(k->state == PASS_NONE || (k->entries && h->ring));
         KV_ASSERT(k->state == PASS_NONE || heap_contains(&k->timer) == (k->state != PASS_READING));
         KV_ASSERT(k->state != PASS_NONE || !wanted(h, k) || heap_contains(&k->timer));
         bytes += k->bytes;

@@ -14,7 +14,11 @@
  * Counts are upper bounds while notes overwrite each other, and become exact (0) when a pass over a member's
  * notes has handed over all of them and none was added meanwhile.
  *
- * Notes for a member that is not in the ring any more wait. */
+ * A note for a member that is no home of the key any more (it has left the ring, or the key was moved from
+ * it) goes to all homes of it; while the ring changes, one for a home of a slot that moves goes to both homes
+ * of the slot. It is forgotten when all of them have acknowledged. Where one cannot be reached the note
+ * stays, and is tried again when somebody is back. Notes for a member that is given up wait for the end of
+ * the change. */
 #ifndef REPAIR_HINTS_H
 #define REPAIR_HINTS_H
 
@@ -34,7 +38,7 @@ void hints_destroy(struct hints *h);
 /* What the store holds at start (store_hint_totals). KV_E_NO_MEMORY. */
 int hints_total_add(struct hints *h, uint32_t member, uint64_t count, uint64_t bytes);
 
-/* Borrowed until the next call. */
+/* Borrowed until the next call. Passes begin anew. */
 void hints_ring_set(struct hints *h, const struct ring *ring);
 
 /* On a loss the pass is given up; on a return, a pass is due at once if notes wait. */

@@ -12,7 +12,7 @@
 #include "base/prng.h"
 #include "coord/scan.h"
 #include "kv_error.h"
-#include "unit/coord_rings.h"
+#include "unit/rings.h"
 
 enum { MEMBERS = 5, SELF = 1, KEYS_MAX = 4000 };
 

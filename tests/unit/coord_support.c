@@ -17,42 +17,6 @@ static uint64_t hlc_base(void)
     return hlc_from_ms(START_MS - 1000);
 }
 
-struct ring *rings_make(const struct ring_spec *spec)
-{
-    static struct member table[32];
-    bool stable = spec->phase == RING_STABLE;
-    struct ring_value v = {
-        .epoch = spec->epoch,
-        .partitions = RINGS_PARTITIONS,
-        .replicas = spec->replicas,
-        .next_id = 100,
-        .phase = (uint8_t)spec->phase,
-        .undo = spec->undo,
-        .switched = spec->switched,
-        .since = stable ? 0 : spec->since,
-        .source_epoch = stable ? 0 : spec->since,
-        .members = table,
-    };
-    if (!stable) {
-        v.queue_count = 1;
-        v.queue[0] = (struct ring_change){.kind = RING_LEAVE, .member = 1};
-    }
-    for (uint32_t id = 1; id < 32; id++) {
-        bool before = !stable && (spec->before & id_bit(id)), after = spec->after & id_bit(id);
-        if (!before && !after)
-            continue;
-        struct member *m = &table[v.member_count++];
-        *m = (struct member){.id = id, .store_id = id, .weight = after, .old_weight = before};
-        m->dead = !stable && (spec->dead & id_bit(id));
-        snprintf(m->name, sizeof m->name, "n%u", id);
-        snprintf(m->addr.host, sizeof m->addr.host, "127.0.0.1");
-        m->addr.port = (uint16_t)(7600 + id);
-    }
-    struct ring *ring;
-    assert_int_equal(ring_create(&v, &ring), KV_OK);
-    return ring;
-}
-
 static struct ring *make_ring(uint64_t epoch, uint32_t replicas, const uint32_t *members, uint32_t count)
 {
     struct ring_spec spec = {.epoch = epoch, .replicas = replicas};

@@ -6,7 +6,7 @@
 
 #include "coord/coord.h"
 #include "kv_error.h"
-#include "unit/coord_rings.h"
+#include "unit/rings.h"
 
 #define WORLD_MEMBERS_MAX 16u
 #define LETTERS_MAX       4096u

@@ -283,20 +283,169 @@ static void what_the_store_holds_at_start_is_counted(void **state)
     world_destroy(w);
 }
 
-static void notes_for_who_is_no_member_wait(void **state)
+/* The homes of a key but this node, as bits. */
+static uint32_t others(const struct world *w, const struct item *it)
+{
+    uint32_t ids[HOLDERS_MAX], set = 0;
+    uint32_t count = ring_holders(w->ring, ring_partition(w->ring, it->token), ids);
+    for (uint32_t i = 0; i < count; i++)
+        set |= ids[i] != SELF ? id_bit(ids[i]) : 0;
+    return set;
+}
+
+static void notes_for_who_has_left_go_to_all_homes(void **state)
 {
     (void)state;
     struct world *w = world_create();
-    struct ring *with = w->ring, *without = world_ring(2, 3);
-    world_fill(w, 5, 10, 3);
-    hints_ring_set(w->hints, without);
-    world_peer(w, 3, true);
+    struct ring_spec without = {.epoch = 2, .replicas = 3, .after = ids_to(MEMBERS) & ~id_bit(3)};
+    world_fill(w, 100, 10, 3);
+    for (uint32_t id = 2; id <= MEMBERS; id++)
+        world_peer(w, id, id != 3);
     assert_true(hints_deadline_us(w->hints) == UINT64_MAX);
-    hints_ring_set(w->hints, with);
+    world_ring_set(w, &without);
+    world_tick(w);
+    world_page(w, KV_OK);
+    /* A note goes with the last acknowledgement of its row. */
+    struct item *it = &w->items[w->sent[0].item];
+    while (w->items[w->sent[0].item].text == it->text) {
+        assert_int_equal(w->forget_count, 0);
+        world_ack(w, 0, KV_OK);
+    }
+    assert_int_equal(w->forget_count, 1);
+    for (world_serve(w); world_notes_left(w, 3); world_serve(w))
+        world_wait(w);
+    world_nothing_waits(w, 3);
+    assert_int_equal(hints_handed_over(w->hints), 100);
+    for (uint32_t i = 0; i < w->item_count; i++)
+        assert_int_equal(w->items[i].reached, others(w, &w->items[i]));
+    assert_in_range(w->dropped, 10, 60); /* where this node is no home: one in four, or so */
+    world_destroy(w);
+}
+
+/* All that can be reached get the row, at once and once; the note waits for the others without a timer. */
+static void an_heir_that_is_away_keeps_the_note(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    struct ring_spec without = {.epoch = 2, .replicas = 3, .after = ids_to(MEMBERS) & ~id_bit(3)};
+    world_fill(w, 100, 10, 3);
+    world_peer(w, 2, true);
+    world_peer(w, 4, true);
+    world_ring_set(w, &without);
+    world_tick(w);
+    for (world_serve(w); hints_deadline_us(w->hints) != UINT64_MAX; world_serve(w))
+        world_wait(w);
+    uint32_t waiting = 0;
+    for (uint32_t i = 0; i < w->item_count; i++) {
+        uint32_t homes = others(w, &w->items[i]);
+        assert_int_equal(w->items[i].reached, homes & ~id_bit(5));
+        assert_int_equal(!stamp_is_zero(w->items[i].notes[3]), homes >> 5 & 1);
+        waiting += homes >> 5 & 1;
+    }
+    assert_in_range(waiting, 30, 99);
+    assert_true(hints_waiting(w->hints, 3) >= waiting);
+    world_peer(w, 2, false); /* somebody is back, but not who is missed */
+    world_peer(w, 2, true);
+    world_tick(w);
+    for (world_serve(w); hints_deadline_us(w->hints) != UINT64_MAX; world_serve(w))
+        world_wait(w);
+    assert_int_equal(world_notes_left(w, 3), waiting);
+    world_peer(w, 5, true);
+    world_wait(w);
+    for (world_serve(w); world_notes_left(w, 3); world_serve(w))
+        world_wait(w);
+    world_nothing_waits(w, 3);
+    for (uint32_t i = 0; i < w->item_count; i++)
+        assert_int_equal(w->items[i].reached, others(w, &w->items[i]));
+    world_destroy(w);
+}
+
+/* A member that is there but no home of the key any more is as good as gone; of a slot that moves, both homes
+ * are sent the row. */
+static void notes_follow_a_key_that_moves(void **state)
+{
+    (void)state;
+    for (enum ring_phase phase = RING_STABLE; phase <= RING_SWITCH; phase++) {
+        struct world *w = world_create();
+        struct ring_spec next = {.epoch = 3,
+                                 .replicas = 3,
+                                 .phase = phase,
+                                 .before = ids_to(MEMBERS),
+                                 .after = ids_to(6),
+                                 .since = 2};
+        uint32_t moved = 0;
+        world_fill(w, 300, 10, 3);
+        for (uint32_t id = 2; id <= 6; id++)
+            world_peer(w, id, true);
+        world_ring_set(w, &next);
+        world_wait(w);
+        for (world_serve(w); world_notes_left(w, 3); world_serve(w))
+            world_wait(w);
+        world_nothing_waits(w, 3);
+        for (uint32_t i = 0; i < w->item_count; i++) {
+            const struct item *it = &w->items[i];
+            uint32_t partition = ring_partition(w->ring, it->token);
+            struct ring_slot slots[REPLICAS_MAX];
+            uint32_t want = 0, count = ring_slots(w->ring, partition, slots);
+            for (uint32_t s = 0; s < count; s++) {
+                if (slots[s].from == 3 || slots[s].to == 3)
+                    want |= id_bit(slots[s].from) | id_bit(slots[s].to);
+            }
+            moved += want != id_bit(3);
+            assert_int_equal(it->reached, want ? want & ~id_bit(SELF) : others(w, it));
+        }
+        assert_in_range(moved, 20, 200);
+        world_destroy(w);
+    }
+}
+
+/* Undone, it is a home again; done, it is out of the ring. */
+static void notes_for_who_is_given_up_wait_for_the_end_of_the_change(void **state)
+{
+    (void)state;
+    for (int done = 0; done < 2; done++) {
+        struct world *w = world_create();
+        struct ring_spec next = {.epoch = 2,
+                                 .replicas = 3,
+                                 .phase = RING_PENDING,
+                                 .before = ids_to(MEMBERS),
+                                 .after = ids_to(MEMBERS) & ~id_bit(3),
+                                 .dead = id_bit(3),
+                                 .since = 2};
+        world_fill(w, 20, 10, 3);
+        for (uint32_t id = 2; id <= MEMBERS; id++)
+            world_peer(w, id, true);
+        world_ring_set(w, &next);
+        assert_true(hints_deadline_us(w->hints) == UINT64_MAX);
+        next = (struct ring_spec){.epoch = 3, .replicas = 3, .after = done ? next.after : next.before};
+        world_ring_set(w, &next);
+        world_wait(w);
+        world_serve(w);
+        world_nothing_waits(w, 3);
+        for (uint32_t i = 0; i < w->item_count; i++)
+            assert_int_equal(w->items[i].reached, done ? others(w, &w->items[i]) : id_bit(3));
+        world_destroy(w);
+    }
+}
+
+/* What was sent under the ring before is sent again: the heirs may be others. */
+static void a_new_ring_begins_the_pass_anew(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    struct ring_spec same = {.epoch = 2, .replicas = 3, .after = ids_to(MEMBERS)};
+    world_fill(w, 10, 10, 3);
+    world_peer(w, 3, true);
+    world_tick(w);
+    world_page(w, KV_OK);
+    struct mail early = w->sent[0];
+    w->sent_count = 0;
+    world_ring_set(w, &same);
+    world_ack_mail(w, early, KV_OK);
+    assert_int_equal(w->forget_count, 0);
     world_wait(w);
     world_serve(w);
     world_nothing_waits(w, 3);
-    ring_destroy(without);
     world_destroy(w);
 }
 
@@ -366,7 +515,23 @@ static void room_is_limited(void **state)
     world_destroy(w);
 }
 
-/* Members come, go, refuse and lose; puts go on. In the end every note has gone to its member. */
+static void random_ring(struct world *w, struct prng *prng)
+{
+    static uint64_t epoch = 1;
+    struct ring_spec spec = {.epoch = ++epoch,
+                             .replicas = 3,
+                             .phase = (enum ring_phase)prng_below(prng, 3),
+                             .before = (uint32_t)prng_below(prng, ids_to(6)) & ids_to(6),
+                             .after = (uint32_t)prng_below(prng, ids_to(6)) & ids_to(6),
+                             .since = epoch - 1};
+    spec.before |= id_bit(SELF);
+    spec.after |= id_bit(SELF);
+    spec.dead = prng_below(prng, 3) ? 0 : spec.before & id_bit(2 + (uint32_t)prng_below(prng, 5));
+    world_ring_set(w, &spec);
+}
+
+/* Members come, go, refuse and lose; the ring changes; puts go on. In the end every note has gone to its
+ * member, or to its heirs. */
 static void random_runs(void **state)
 {
     (void)state;
@@ -395,7 +560,10 @@ static void random_runs(void **state)
             } else if (dice < 90) {
                 up = !up;
                 world_peer(w, 3, up);
-                w->sent_count = 0;
+                for (uint32_t n = w->sent_count; n-- > 0;) {
+                    if (w->sent[n].member == 3)
+                        world_take(w->sent, &w->sent_count, n);
+                }
                 if (w->reading)
                     world_page(w, KV_OK);
             } else if (dice < 95) {
@@ -403,10 +571,24 @@ static void random_runs(void **state)
                 it->row.stamp.hlc += 1000;
                 it->notes[3] = it->row.stamp;
                 assert_int_equal(hints_noted(w->hints, w->now, 3, item_weight(it)), KV_OK);
+            } else if (dice < 97) {
+                world_peer(w, 2 + (uint32_t)prng_below(&prng, 5), prng_below(&prng, 2));
+            } else if (dice < 98) {
+                random_ring(w, &prng);
+                w->sent_count = 0;
+                if (w->reading)
+                    world_page(w, KV_OK);
             }
             assert_true(hints_waiting(w->hints, 3) > 0 || world_notes_left(w, 3) == 0);
         }
-        world_peer(w, 3, true);
+        bool leaves = prng_below(&prng, 2);
+        struct ring_spec last = {
+            .epoch = 1000000, .replicas = 3, .after = ids_to(6) & ~(leaves ? id_bit(3) : 0)};
+        w->sent_count = 0;
+        w->reading = false;
+        world_ring_set(w, &last);
+        for (uint32_t id = 2; id <= 6; id++)
+            world_peer(w, id, true);
         for (int i = 0; i < 1000 && hints_waiting(w->hints, 3); i++) {
             world_serve(w);
             if (hints_deadline_us(w->hints) != UINT64_MAX)
@@ -432,7 +614,11 @@ int main(void)
         cmocka_unit_test(a_note_during_the_pass_makes_another),
         cmocka_unit_test(a_note_for_a_member_that_is_there_goes_soon),
         cmocka_unit_test(what_the_store_holds_at_start_is_counted),
-        cmocka_unit_test(notes_for_who_is_no_member_wait),
+        cmocka_unit_test(notes_for_who_has_left_go_to_all_homes),
+        cmocka_unit_test(an_heir_that_is_away_keeps_the_note),
+        cmocka_unit_test(notes_follow_a_key_that_moves),
+        cmocka_unit_test(notes_for_who_is_given_up_wait_for_the_end_of_the_change),
+        cmocka_unit_test(a_new_ring_begins_the_pass_anew),
         cmocka_unit_test(a_store_that_fails_is_asked_again),
         cmocka_unit_test(strange_answers_are_ignored),
         cmocka_unit_test(room_is_limited),

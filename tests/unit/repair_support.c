@@ -7,25 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void collect(struct world *w);
+
 struct ring *world_ring(uint64_t epoch, uint32_t without)
 {
-    struct member table[MEMBERS] = {0};
-    struct ring_value v = {
-        .epoch = epoch, .partitions = 256, .replicas = 3, .next_id = 100, .members = table};
-    for (uint32_t id = 1; id <= MEMBERS; id++) {
-        if (id == without)
-            continue;
-        struct member *m = &table[v.member_count++];
-        m->id = id;
-        m->store_id = id;
-        m->weight = 1;
-        snprintf(m->name, sizeof m->name, "n%u", id);
-        snprintf(m->addr.host, sizeof m->addr.host, "127.0.0.1");
-        m->addr.port = (uint16_t)(7600 + id);
-    }
-    struct ring *ring;
-    assert_int_equal(ring_create(&v, &ring), KV_OK);
-    return ring;
+    struct ring_spec spec = {.epoch = epoch, .replicas = 3, .after = ids_to(MEMBERS)};
+    if (without)
+        spec.after &= ~id_bit(without);
+    return rings_make(&spec);
+}
+
+void world_ring_set(struct world *w, const struct ring_spec *spec)
+{
+    struct ring *old = w->ring;
+    w->ring = rings_make(spec);
+    hints_ring_set(w->hints, w->ring);
+    ring_destroy(old);
+    collect(w);
 }
 
 struct world *world_create(void)
@@ -68,10 +66,12 @@ uint64_t item_weight(const struct item *it)
 void world_fill(struct world *w, uint32_t count, size_t bytes, uint32_t member)
 {
     w->item_count = count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0, n = 0; i < count; i++) {
         struct item *it = &w->items[i];
-        snprintf(it->text, sizeof it->text, "key%u", i);
-        it->token = key_token(bytes_str(it->text));
+        do {
+            snprintf(it->text, sizeof it->text, "key%u", n++);
+            it->token = key_token(bytes_str(it->text));
+        } while (!ring_is_home(w->ring, ring_partition(w->ring, it->token), member));
         it->row = (struct row){.kind = ROW_REGISTER, .stamp = {100 + i, 1}, .raw_size = (uint32_t)bytes};
         it->row.payload = blob_create(bytes);
         memset(it->row.payload->data, 'x', bytes);
@@ -190,7 +190,10 @@ void world_ack_mail(struct world *w, struct mail m, int status)
 
 void world_ack(struct world *w, uint32_t i, int status)
 {
-    world_ack_mail(w, world_take(w->sent, &w->sent_count, i), status);
+    struct mail m = world_take(w->sent, &w->sent_count, i);
+    if (status == KV_OK)
+        w->items[m.item].reached |= id_bit(m.member);
+    world_ack_mail(w, m, status);
 }
 
 void world_forget(struct world *w, uint32_t i, int status)

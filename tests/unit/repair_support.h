@@ -7,6 +7,7 @@
 #include "kv_error.h"
 #include "model/id.h"
 #include "repair/hints.h"
+#include "unit/rings.h"
 
 enum { MEMBERS = 5, SELF = 1, KEYS_MAX = 1000, MAIL_MAX = 1024 };
 
@@ -18,6 +19,7 @@ struct item {
     char text[16];
     struct row row;
     struct stamp notes[MEMBERS + 2];
+    uint32_t reached; /* the members that were sent it and acknowledged, bit by id */
 };
 
 struct mail {
@@ -47,13 +49,17 @@ struct world {
 /* Members 1..MEMBERS but `without`. */
 struct ring *world_ring(uint64_t epoch, uint32_t without);
 
+/* Another ring comes into force. */
+void world_ring_set(struct world *w, const struct ring_spec *spec);
+
 struct world *world_create(void);
 /* Also checks that no payload has another owner left. */
 void world_destroy(struct world *w);
 
 uint64_t item_weight(const struct item *it);
 
-/* `count` rows with `bytes` of payload, each with a note for `member` that the store told of. */
+/* `count` rows with `bytes` of payload that `member` is a home of, each with a note for it that the store
+ * told of. */
 void world_fill(struct world *w, uint32_t count, size_t bytes, uint32_t member);
 
 void world_peer(struct world *w, uint32_t member, bool reachable);
