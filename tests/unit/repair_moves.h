@@ -209,15 +209,6 @@ static inline void moves_destroy(struct moves *w)
     free(w);
 }
 
-static inline void moves_ring_set(struct moves *w, struct ring *ring_owned)
-{
-    struct ring *old = w->ring;
-    w->ring = ring_owned;
-    assert_int_equal(transfer_ring_set(w->transfer, w->now, w->ring, &w->out), KV_OK);
-    ring_destroy(old);
-    moves_collect(w);
-}
-
 /* ---- trays */
 
 static inline void collect_pull(struct moves *w, const struct effect *e)
@@ -302,6 +293,24 @@ static inline void moves_all_up(struct moves *w)
     for (uint32_t i = 0; i < w->ring->value.member_count; i++)
         if (w->ring->value.members[i].id != w->self && !w->ring->value.members[i].dead)
             moves_peer(w, w->ring->value.members[i].id, true);
+}
+
+/* A note of before that is on its way reaches the disk, and its completion comes late. */
+static inline void moves_ring_set(struct moves *w, struct ring *ring_owned)
+{
+    struct ring *old = w->ring;
+    struct event late = {.type = EV_STORE_WRITTEN, .written = {.op = w->note_op, .status = KV_OK}};
+    bool is_late = w->note.len > 0;
+    if (is_late)
+        assert_int_equal(buf_set(&w->noted, buf_bytes(&w->note)), KV_OK);
+    buf_clear(&w->note);
+    w->ring = ring_owned;
+    assert_int_equal(transfer_ring_set(w->transfer, w->now, w->ring, &w->out), KV_OK);
+    ring_destroy(old);
+    moves_collect(w);
+    if (is_late)
+        transfer_written(w->transfer, w->now, &late, &w->out);
+    moves_collect(w);
 }
 
 /* ---- the sources */
