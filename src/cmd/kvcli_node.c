@@ -254,10 +254,10 @@ static void on_changed(const struct kv_changed *c, void *arg)
     else if (r->change.plan)
         print_plan(r, c);
     else if ((r->cli->given & OPT_NO_WAIT) && r->cli->json)
-        json_print(json_pack("{s:s, s:s, s:I, s:s}", "status", "queued", "change", r->words, "epoch",
-                             (json_int_t)c->epoch, "message", c->message));
+        json_print(json_pack("{s:s, s:s, s:I}", "status", "queued", "change", r->words, "epoch",
+                             (json_int_t)c->epoch));
     else if (r->cli->given & OPT_NO_WAIT)
-        printf("%s: %s\n", r->words, c->message);
+        printf("%s: queued in epoch %" PRIu64 "; kvcli watch shows how far it is\n", r->words, c->epoch);
 }
 
 static void on_first_look(const struct kv_status *s, void *arg)
