@@ -24,6 +24,7 @@
     X(KV_E_DUPLICATE_ID, -23, "duplicate_id", "another live process has this node's id")                    \
     X(KV_E_NOT_MEMBER, -24, "not_member", "this store is not a member of the ring")                         \
     X(KV_E_STALE, -25, "stale", "the message is older than may be applied")                                 \
+    X(KV_E_STALE_STORE, -26, "stale_store", "the store is older than it was: it must join as new")          \
     /* Inside a node. */                                                                                    \
     X(KV_E_NO_MEMORY, -40, "no_memory", "out of memory")                                                    \
     X(KV_E_IO, -41, "io", "the disk failed")                                                                \

@@ -84,6 +84,10 @@ static int make_node(const struct kvd_options *o, const struct boot *boot, struc
         .ring = buf_bytes(&boot->ring),
         .accepted = buf_bytes(&boot->accepted),
         .transfer = buf_bytes(&boot->transfer),
+        .sequence = boot->sequence,
+        .member = boot->member,
+        .paxos = buf_bytes(&boot->paxos),
+        .stores = buf_bytes(&boot->stores),
     };
     return node_create(&config, out, error);
 }

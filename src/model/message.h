@@ -89,7 +89,7 @@ struct msg_hello {
     uint64_t store_id;
     uint64_t generation;
     struct addr addr;  /* where the sender listens; port 0 for a client */
-    uint64_t sequence; /* of its store, as far as it is durable (DESIGN section 7, restored backups) */
+    uint64_t sequence; /* of its store when this life of it began (DESIGN section 7, restored backups) */
 };
 
 struct msg_welcome {
@@ -101,6 +101,7 @@ struct msg_welcome {
     uint64_t wall_ms; /* the node's wall clock: what a client carries forward (DESIGN section 3) */
     uint64_t ring_hash;
     uint32_t value_max_bytes;
+    uint64_t sequence; /* as in HELLO */
 };
 
 struct msg_refused {

@@ -91,10 +91,59 @@ void adopt_message(struct node *n, const struct message *m)
 
 /* ---- in force ---- */
 
+/* By its store: whoever has our name with another one is in our place, or we in its. */
 static const struct member *find_self(const struct node *n, const struct ring *r)
 {
-    const struct member *m = ring_value_find_name(&r->value, n->name);
-    return m && MUTANT(wrong_store, m->store_id == n->store_id, true) ? m : NULL;
+    for (uint32_t i = 0; i < r->value.member_count; i++) {
+        const struct member *m = &r->value.members[i];
+        if (strcmp(m->name, n->name) == 0 && MUTANT(wrong_store, m->store_id == n->store_id, true))
+            return m;
+    }
+    return NULL;
+}
+
+/* ---- in the ring, and out of it for ever */
+
+/* A store that is taken into a ring is marked: when a later ring is without it, what it holds is of the past,
+ * and it must never come back as if it were blank. Written before the ring that may say so can be. */
+static void mark_member(struct node *n)
+{
+    if (!n->self || n->adopt.member == n->self)
+        return;
+    n->adopt.mark_us = UINT64_MAX;
+    uint8_t id[8];
+    be64_put(id, n->self);
+    struct effect *e = outbox_add(n->out, EF_STORE_META);
+    e->op = id_make(ID_NODE, OP_MEMBER);
+    e->meta.name = META_MEMBER;
+    e->meta.value = arena_copy(&n->out->arena, bytes_of(id, sizeof id));
+}
+
+void adopt_marked(struct node *n, int status)
+{
+    if (status == KV_OK)
+        n->adopt.member = n->self;
+    else
+        n->adopt.mark_us = n->now.mono_us + META_RETRY_US;
+}
+
+/* The new ring has no place for this node: `old` is the one before, NULL at the start of a life. */
+static void leave(struct node *n, const struct ring *old, const struct ring *next)
+{
+    const struct member *before = old ? ring_value_find(&old->value, n->self) : NULL;
+    bool asked = before && before->weight == 0 && old->value.phase != RING_STABLE;
+    if (asked && next->value.phase == RING_STABLE) {
+        outbox_log(n->out, LOG_INFO, "event=left name=%s epoch=%llu text=\"left the ring\"", n->name,
+                   (unsigned long long)next->value.epoch);
+        node_exit(n, KV_OK, "left the ring");
+        return;
+    }
+    node_exit(
+        n, KV_E_NOT_MEMBER,
+        arena_printf(&n->out->arena,
+                     "this store is out of the ring since epoch %llu: the others have taken its place. Start "
+                     "with a blank store, to join as new",
+                     (unsigned long long)next->value.epoch));
 }
 
 static void log_place(struct node *n)
@@ -118,11 +167,13 @@ static void log_place(struct node *n)
 static int tell_swim(struct node *n, const struct ring *old)
 {
     const struct ring_value *v = &n->ring->value;
-    for (uint32_t i = 0; old && i < old->value.member_count; i++)
-        if (!ring_value_find(v, old->value.members[i].id))
+    for (uint32_t i = 0; old && i < old->value.member_count; i++) {
+        const struct member *m = ring_value_find(v, old->value.members[i].id);
+        if (!m || m->dead)
             swim_remove(n->swim, old->value.members[i].id);
+    }
     for (uint32_t i = 0; i < v->member_count; i++) {
-        if (v->members[i].id == n->self)
+        if (v->members[i].id == n->self || v->members[i].dead)
             continue;
         int rc = swim_add(n->swim, n->now, v->members[i].id, &v->members[i].addr, false);
         if (rc != KV_OK)
@@ -143,6 +194,8 @@ static int tell_all(struct node *n, const struct ring *old)
     if (rc != KV_OK || !n->self)
         return rc;
     rc = tell_swim(n, old);
+    if (rc == KV_OK)
+        rc = paxos_ring_set(n->paxos, &n->ring->value);
     coord_ring_set(n->coord, n->now, n->ring, n->out);
     scans_ring_set(n->scans, n->now, n->ring);
     hints_ring_set(n->hints, n->ring);
@@ -154,8 +207,8 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
     struct ring *old = n->ring;
     bool founding = form_active(n);
     const struct member *self = find_self(n, next);
-    if (n->self && !self) {
-        node_exit(n, KV_E_NOT_MEMBER, "this node is no member of the newest ring any more");
+    if ((n->self && !self) || (self && self->dead)) {
+        leave(n, old, next);
         ring_destroy(next);
         blob_unref(value);
         return;
@@ -172,7 +225,10 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
         return;
     }
     log_place(n);
+    mark_member(n);
     conns_ring_changed(n);
+    stores_ring_changed(n);
+    change_ring_changed(n);
     for (uint32_t i = 0; founding && i < n->peers.count; i++)
         if (n->peers.items[i].up)
             adopt_send(n, to_peer(n->peers.items[i].id), 0); /* others may still be waiting for it */
@@ -196,6 +252,13 @@ void adopt_tick(struct node *n)
 {
     if (n->adopt.retry_us <= n->now.mono_us)
         write_next(n);
+    if (n->adopt.mark_us <= n->now.mono_us)
+        mark_member(n);
+}
+
+uint64_t adopt_deadline_us(const struct node *n)
+{
+    return n->adopt.retry_us < n->adopt.mark_us ? n->adopt.retry_us : n->adopt.mark_us;
 }
 
 /* ---- at the start of a life ---- */
@@ -210,7 +273,7 @@ int adopt_restore(struct node *n, struct bytes value)
         return KV_E_NO_MEMORY;
     n->partitions = n->ring->value.partitions;
     const struct member *self = find_self(n, n->ring);
-    n->self = self ? self->id : 0;
+    n->self = self && !self->dead ? self->id : 0;
     return n->self ? parts_create(n) : KV_OK;
 }
 
@@ -218,11 +281,18 @@ void adopt_start(struct node *n)
 {
     if (!n->ring)
         return;
+    if (!n->self && (n->adopt.member || find_self(n, n->ring))) {
+        leave(n, NULL, n->ring);
+        return;
+    }
     int rc = tell_all(n, NULL);
-    if (rc != KV_OK)
+    if (rc != KV_OK) {
         node_exit(n, rc, "no memory for the ring");
-    else
-        log_place(n);
+        return;
+    }
+    log_place(n);
+    mark_member(n);
+    change_ring_changed(n);
 }
 
 void adopt_deinit(struct node *n)

@@ -2,8 +2,9 @@
  * line on both sides, when it is of another cluster, of no member, or of a second process with a member's id.
  *
  * A member's HELLO is first-hand proof that this generation of it is alive. A newcomer (our cluster's name,
- * but no member: a wiped founder) is given the ring before it is refused, so that it knows where it stands.
- */
+ * but no member: a wiped founder, a node that would like to join) is given the ring before it is refused, so
+ * that it knows where it stands, and may stay as a guest: to ask for a place in the ring, and to say HELLO
+ * again. */
 #include "base/mutant.h"
 #include "node/internal.h"
 
@@ -15,11 +16,16 @@ struct inbound *conns_find(const struct node *n, uint64_t id)
     return map_get(&n->conns.map, id);
 }
 
-void conns_refuse(struct node *n, struct endpoint at, int status, const char *text)
+static void say_refused(struct node *n, struct endpoint at, int status, const char *text)
 {
     struct message *m = outbox_send(n->out, at, MSG_REFUSED, 0);
     m->refused.status = status;
     m->refused.text = text;
+}
+
+void conns_refuse(struct node *n, struct endpoint at, int status, const char *text)
+{
+    say_refused(n, at, status, text);
     outbox_add(n->out, EF_CLOSE)->conn.at = at;
 }
 
@@ -91,6 +97,8 @@ static const struct verdict welcome = {KV_OK, ""};
 static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, uint32_t *member)
 {
     const struct member *m = ring_value_find_name(&n->ring->value, h->name);
+    if (m && m->dead && m->store_id == h->store_id)
+        return (struct verdict){KV_E_NOT_MEMBER, "this member is given up: the others have taken its place"};
     if (!m || MUTANT(wrong_store, m->store_id != h->store_id, false) ||
         (h->member_id && h->member_id != m->id)) {
         remember_newcomer(n, h);
@@ -99,6 +107,13 @@ static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, u
             arena_printf(&n->out->arena, "%s with store %016llx is no member of ring %llu", h->name,
                          (unsigned long long)h->store_id, (unsigned long long)adopt_epoch(n))};
     }
+    if (!stores_began(n, h->store_id, h->generation, h->sequence))
+        return (struct verdict){
+            KV_E_STALE_STORE,
+            arena_printf(&n->out->arena,
+                         "the store of %s begins generation %llu at sequence %llu, and was "
+                         "further already",
+                         h->name, (unsigned long long)h->generation, (unsigned long long)h->sequence)};
     *member = m->id;
     return welcome;
 }
@@ -175,12 +190,41 @@ static void say_welcome(struct node *n, uint64_t conn, uint64_t id, bool client)
         .wall_ms = client ? n->now.wall_ms : n->hlc.raw_wall_ms,
         .ring_hash = n->ring ? n->ring->hash : 0,
         .value_max_bytes = n->value_max_bytes,
+        .sequence = n->sequence,
     };
 }
 
 void conns_tell_time(struct node *n, uint64_t conn, uint64_t id)
 {
     say_welcome(n, conn, id, false);
+}
+
+/* NULL: no memory. */
+static struct inbound *remember(struct node *n, uint64_t id, const struct msg_hello *h)
+{
+    struct inbound *c = calloc(1, sizeof *c);
+    if (!c || map_set(&n->conns.map, id, c) != KV_OK) {
+        free(c);
+        return NULL;
+    }
+    c->id = id;
+    c->store_id = h->store_id;
+    return c;
+}
+
+/* Refused, but not shown the door: it may ask to become a member. The shell goes on to treat the connection
+ * as a stranger's. */
+static bool keep_guest(struct node *n, uint64_t id, const struct msg_hello *h)
+{
+    if (!n->self || n->stopping || n->conns.guests >= GUESTS_MAX)
+        return false;
+    struct inbound *c = remember(n, id, h);
+    if (!c)
+        return false;
+    c->guest = true;
+    memcpy(c->name, h->name, strlen(h->name));
+    n->conns.guests++;
+    return true;
 }
 
 static void refuse_hello(struct node *n, struct endpoint at, const struct message *m, struct verdict v)
@@ -192,27 +236,25 @@ static void refuse_hello(struct node *n, struct endpoint at, const struct messag
     }
     if (v.status == KV_E_NOT_MEMBER && n->ring)
         adopt_send(n, at, 0);
-    conns_refuse(n, at, v.status, v.text);
+    say_refused(n, at, v.status, v.text);
+    if (v.status != KV_E_NOT_MEMBER || !keep_guest(n, at.conn, &m->hello))
+        outbox_add(n->out, EF_CLOSE)->conn.at = at;
 }
 
 void conns_hello(struct node *n, uint64_t id, const struct message *m)
 {
     uint32_t member;
+    conns_closed(n, id); /* a guest says it again */
     struct verdict v = judge(n, m, &member);
-    struct inbound *c = v.status == KV_OK ? calloc(1, sizeof *c) : NULL;
-    if (v.status == KV_OK && (!c || map_set(&n->conns.map, id, c) != KV_OK)) {
-        free(c);
+    struct inbound *c = v.status == KV_OK ? remember(n, id, &m->hello) : NULL;
+    if (v.status == KV_OK && !c)
         v = (struct verdict){KV_E_NO_MEMORY, "out of memory"};
-    }
     if (v.status != KV_OK) {
         refuse_hello(n, to_conn(id), m, v);
         return;
     }
-    c->id = id;
     c->member = member;
-    c->store_id = m->hello.store_id;
-    if (!member)
-        n->conns.clients++;
+    n->conns.clients += member == 0;
     struct effect *e = outbox_add(n->out, EF_ACCEPT);
     e->conn.at = to_conn(id);
     e->conn.member = member;
@@ -230,7 +272,9 @@ void conns_closed(struct node *n, uint64_t id)
     struct inbound *c = map_remove(&n->conns.map, id);
     if (!c)
         return; /* it never was accepted */
-    if (!c->member)
+    if (c->guest)
+        n->conns.guests--;
+    else if (!c->member)
         n->conns.clients--;
     free(c);
 }
@@ -247,7 +291,7 @@ static void close_if_no_member(uint64_t id, void *value, void *arg)
     struct node *n = arg;
     const struct inbound *c = value;
     const struct member *m = c->member ? ring_value_find(&n->ring->value, c->member) : NULL;
-    if (!c->member || (m && m->store_id == c->store_id) || outbox_room(n->out) < 2)
+    if (!c->member || (m && m->store_id == c->store_id && !m->dead) || outbox_room(n->out) < 2)
         return;
     conns_refuse(n, to_conn(id), KV_E_NOT_MEMBER, "this store is no member of the new ring");
 }

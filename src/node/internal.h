@@ -1,11 +1,14 @@
 /* What the files of this folder share. One file, one concept; node.c dispatches the events, loops back what a
  * part says to this node itself, and puts cluster, epoch and clock into whatever leaves.
  *
- *     node.c      create, step, deadline, check          conns.c    connections accepted: HELLO, refusals
- *     peers.c     connections dialled, reachability      adopt.c    the ring: fetched, durable, in force
- *     form.c      founders agree on epoch 1              replica.c  this node's own rows
+ *     node.c      create, step, deadline, check          message.c  who may say what, and to which part
+ *     conns.c     connections accepted: HELLO, refusals  peers.c    connections dialled, reachability
+ *     form.c      founders agree on epoch 1              adopt.c    the ring: fetched, durable, in force
+ *     change.c    its next epoch is driven               ask.c      ... and asked for
+ *     join.c      how this node becomes a member         stores.c   peers' stores, and how far they were
+ *     move.c      partitions that move                   replica.c  this node's own rows
  *     front.c     a client's requests, checked           hlc.c      the clock, what it says, its floor
- *     status.c    STATUS and STATS                   move.c     partitions that move
+ *     status.c    STATUS and STATS
  *
  * Every function here runs inside node_step: `n->now` and `n->out` are that step's. */
 #ifndef NODE_INTERNAL_H
@@ -24,6 +27,9 @@
 #include "repair/drop.h"
 #include "repair/hints.h"
 #include "repair/transfer.h"
+#include "paxos/paxos.h"
+#include "repair/hints.h"
+#include "ring/change.h"
 
 #define FOUND_RETRY_US \
     UINT64_C(200000) /* FOUND is said again this often, with jitter, until a ring is there */
@@ -42,13 +48,20 @@
 #define NEWCOMER_KEEP_US UINT64_C(30000000)
 
 /* The serials of this folder's own storage operations (ID_NODE). */
-enum node_op { OP_FLOOR = 1, OP_RING, OP_ACCEPTED };
+enum node_op { OP_FLOOR = 1, OP_RING, OP_ACCEPTED, OP_MEMBER, OP_STORES };
 
 /* One line a minute per subject. */
 struct log_limit {
     uint64_t last_us;
     uint64_t suppressed;
 };
+
+/* ---- message.c ---- */
+
+void message_inbound(struct node *n, struct endpoint from, struct message *m); /* of an accepted connection */
+void message_dialled(struct node *n, struct endpoint from, struct message *m); /* of one to a member */
+void message_datagram(struct node *n, const struct addr *from, struct message *m);
+void message_own(struct node *n, struct message *m); /* from this node to itself */
 
 /* ---- peers.c: one per member but this node (before there is a ring: per founder), in order of id ---- */
 
@@ -66,8 +79,12 @@ struct peer {
     uint64_t advertised_generation;
     uint64_t twin_generation; /* of a process that said HELLO while the member's own was connected */
     uint64_t twin_since_us;
-    uint64_t retry_us;        /* it refused us and is left alone until then; UINT64_MAX: no */
-    struct log_limit refused; /* it refused us, or is not who it should be */
+    uint64_t retry_us;            /* it refused us and is left alone until then; UINT64_MAX: no */
+    bool guest;                   /* it refused us because we are no member, and hears us all the same */
+    uint64_t epoch;               /* of the ring that it has adopted, as far as we heard */
+    uint64_t dead_since_us;       /* to swim; 0: it is not */
+    struct msg_progress progress; /* its last word */
+    struct log_limit refused;     /* it refused us, or is not who it should be */
 };
 
 struct peers {
@@ -84,6 +101,9 @@ int peers_set(struct node *n); /* from the ring, or the founders before it. KV_E
 void peers_connected(struct node *n, uint32_t member);
 void peers_lost(struct node *n, uint32_t member);
 void peers_dial_now(struct node *n, struct peer *p);
+void peers_say_hello(struct node *n, const struct peer *p);
+/* Whoever refuses us is not asked again at the shell's pace. */
+void peers_leave_alone(struct node *n, struct peer *p, uint64_t delay_us);
 void peers_message(struct node *n, struct peer *p, struct message *m); /* WELCOME, REFUSED */
 void peers_swim_changes(struct node *n);
 void peers_tick(struct node *n);
@@ -95,10 +115,14 @@ void peers_deinit(struct node *n);
 
 struct inbound {
     uint64_t id;
-    uint32_t member; /* 0: a client */
+    uint32_t member; /* 0: a client, or a guest */
+    bool guest;      /* a node that is no member: it may ask to become one, within a stranger's limits */
     uint64_t store_id;
-    uint32_t requests; /* a client's, not answered yet */
+    uint32_t requests;             /* a client's, not answered yet */
+    char name[NAME_MAX_BYTES + 1]; /* a guest's */
 };
+
+#define GUESTS_MAX 16u
 
 /* Someone with our cluster's name who is no member: a wiped founder, or a node that may join later. */
 struct newcomer {
@@ -114,6 +138,7 @@ struct newcomer {
 struct conns {
     struct map map; /* conn id -> struct inbound */
     uint32_t clients;
+    uint32_t guests;
     struct newcomer newcomers[NEWCOMERS_MAX];
     uint32_t newcomer_count;
     struct log_limit refused[CONN_REFUSALS]; /* by status */
@@ -136,6 +161,8 @@ struct adopt {
     struct blob *value;      /* of n->ring */
     uint64_t asked_us;       /* a newer ring was last asked for */
     uint64_t retry_us;       /* the disk was full; UINT64_MAX: no */
+    uint32_t member;         /* as which this store was taken into a ring, as the disk has it; 0: never */
+    uint64_t mark_us;        /* that is written again then; UINT64_MAX: no */
 };
 
 uint64_t adopt_epoch(const struct node *n);
@@ -146,8 +173,103 @@ void adopt_begin(struct node *n, struct bytes value);
 void adopt_written(struct node *n, int status);
 int adopt_restore(struct node *n, struct bytes value); /* at create: KV_E_CORRUPT, KV_E_NO_MEMORY */
 void adopt_start(struct node *n);
+void adopt_marked(struct node *n, int status);
 void adopt_tick(struct node *n);
+uint64_t adopt_deadline_us(const struct node *n);
 void adopt_deinit(struct node *n);
+
+/* ---- stores.c ---- */
+
+struct store_seen {
+    uint64_t store_id;
+    uint64_t generation; /* of the life that introduced itself last */
+    uint64_t began;      /* sequence with which it began */
+    uint64_t newest;     /* largest that was acknowledged, in this life or an earlier one */
+};
+
+struct stores {
+    struct store_seen *items;
+    uint32_t count, cap;
+    uint64_t due_us; /* to be written then; UINT64_MAX: nothing new */
+    uint64_t written_us;
+};
+
+/* A life of a member's store introduces itself. False: the store is older than it was. */
+bool stores_began(struct node *n, uint64_t store_id, uint64_t generation, uint64_t sequence);
+void stores_acknowledged(struct node *n, const struct peer *p, uint64_t sequence);
+void stores_ring_changed(struct node *n);
+int stores_restore(struct node *n, struct bytes in); /* at create: KV_E_CORRUPT, KV_E_NO_MEMORY */
+void stores_tick(struct node *n);
+uint64_t stores_deadline_us(const struct node *n);
+void stores_deinit(struct node *n);
+
+/* ---- join.c ---- */
+
+struct join {
+    struct addr *addrs; /* --join */
+    uint32_t count;
+    uint64_t due_us; /* somebody is asked, or heard of, again; UINT64_MAX: never */
+    uint32_t turn;
+    struct log_limit refused;
+};
+
+int join_init(struct node *n, const struct node_config *config, char error[256]);
+bool join_active(const struct node *n); /* this node is no member and would like to be */
+void join_start(struct node *n);
+void join_refused(struct node *n, struct peer *p);                          /* p has made us its guest */
+void join_message(struct node *n, struct peer *p, const struct message *m); /* CHANGE_REPLY */
+void join_tick(struct node *n);
+uint64_t join_deadline_us(const struct node *n);
+void join_deinit(struct node *n);
+
+/* ---- change.c ---- */
+
+struct change {
+    uint64_t due_us;      /* looked at again; UINT64_MAX: nothing is to be done */
+    uint64_t seen_epoch;  /* the step below is of this ring */
+    enum ring_step step;  /* that is next */
+    uint64_t step_us;     /* when this node may propose it: it leaves others a lead */
+    uint64_t orphan_us;   /* ... what somebody proposed and did not finish */
+    uint64_t announced;   /* epoch that was decided here and told to the peers */
+    uint64_t progress_us; /* PROGRESS is said again */
+    struct msg_progress said;
+    uint64_t said_epoch; /* under this ring */
+};
+
+void change_question(struct node *n, struct endpoint from, const struct message *m); /* PREPARE, ACCEPT */
+void change_answer(struct node *n, const struct message *m); /* PROMISE, ACCEPTED, PREEMPTED */
+void change_progress(struct node *n, const struct message *m);
+void change_ring_changed(struct node *n);
+void change_look(struct node *n); /* proposes what is next, if anything */
+int change_propose(struct node *n, const struct ring_value *next,
+                   const char *what); /* `what` is for the log */
+struct msg_progress change_own_progress(const struct node *n);
+void change_tick(struct node *n);
+uint64_t change_deadline_us(const struct node *n);
+
+/* ---- ask.c ---- */
+
+#define ASKS_MAX 32u
+
+/* One who waits to hear that a change is decided. */
+struct ask {
+    struct endpoint from;
+    uint64_t id;
+    struct ring_change change;
+    uint64_t deadline_us;
+};
+
+struct asks {
+    struct ask items[ASKS_MAX]; /* in order of arrival */
+    uint32_t count;
+    bool proposed; /* the first is what this node proposes for the next epoch */
+};
+
+void ask_message(struct node *n, const struct inbound *c, const struct message *m); /* CHANGE */
+bool ask_propose(struct node *n); /* the first that is not decided yet; false: none */
+void ask_look(struct node *n);    /* answers those that are decided or late */
+uint64_t ask_deadline_us(const struct node *n);
+const char *ask_text(struct node *n, const struct ring_change *c); /* in the arena */
 
 /* ---- form.c ---- */
 
@@ -313,6 +435,7 @@ struct node {
     uint32_t value_max_bytes;
     uint64_t store_id;
     uint64_t generation;
+    uint64_t sequence; /* of the store when this life began */
     uint64_t cluster_hash;
     struct swim_config swim_config;
     struct prng prng;
@@ -324,6 +447,7 @@ struct node {
     struct coord *coord;
     struct scans *scans;
     struct hints *hints;
+    struct paxos *paxos;
 
     struct clock clock;
     struct hlc_state hlc;
@@ -331,6 +455,10 @@ struct node {
     struct conns conns;
     struct adopt adopt;
     struct form form;
+    struct join join;
+    struct stores stores;
+    struct change change;
+    struct asks asks;
     struct replica replica;
     struct front front;
     struct move move;

@@ -28,8 +28,9 @@ static int check_config(const struct node_config *c, char error[256])
         snprintf(error, 256, "the largest value is 1 to %u bytes", VALUE_MAX_CEILING_BYTES);
     else if (c->store_id == 0 || c->generation == 0)
         snprintf(error, 256, "the store has no id or generation");
-    else if (c->ring.len == 0 && c->founder_count == 0)
-        snprintf(error, 256, "this store has no ring yet, and no founders were named");
+    else if (c->ring.len == 0 && c->founder_count == 0 && c->join_count == 0)
+        snprintf(error, 256,
+                 "this store has no ring yet, and neither founders nor members to join were named");
     else
         return KV_OK;
     return KV_E_INVALID;
@@ -47,6 +48,8 @@ static void take_config(struct node *n, const struct node_config *c)
     n->value_max_bytes = c->value_max_bytes;
     n->store_id = c->store_id;
     n->generation = c->generation;
+    n->sequence = c->sequence;
+    n->adopt.member = (uint32_t)c->member;
     n->swim_config = c->swim;
     prng_init(&n->prng, c->seed);
     clock_init(&n->clock, MUTANT(clock_back, c->hlc_floor, 0));
@@ -54,6 +57,10 @@ static void take_config(struct node *n, const struct node_config *c)
     n->hlc.settled_us = UINT64_MAX;
     n->hlc.due_us = UINT64_MAX;
     n->adopt.retry_us = UINT64_MAX;
+    n->adopt.mark_us = UINT64_MAX;
+    n->join.due_us = UINT64_MAX;
+    n->stores.due_us = UINT64_MAX;
+    n->change.due_us = UINT64_MAX;
     n->stop_us = UINT64_MAX;
 }
 
@@ -71,9 +78,22 @@ int parts_create(struct node *n)
     if (rc == KV_OK)
         rc = hints_create(n->self, &n->hints);
     if (rc == KV_OK)
+        rc = paxos_create(n->self, prng_u64(&n->prng), META_PAXOS, &n->paxos);
+    if (rc == KV_OK)
         rc = coord_create(&coord, &n->coord);
     if (rc == KV_OK)
         rc = move_create(n);
+    return rc;
+}
+
+/* What this store remembers of what it said to its peers. */
+static int restore_words(struct node *n, const struct node_config *config, char error[256])
+{
+    int rc = stores_restore(n, config->stores);
+    if (rc == KV_OK && n->paxos && config->paxos.len)
+        rc = paxos_restore(n->paxos, config->paxos);
+    if (rc == KV_E_CORRUPT)
+        snprintf(error, 256, "what this store has promised, or knows of its peers, cannot be read");
     return rc;
 }
 
@@ -100,6 +120,10 @@ int node_create(const struct node_config *config, struct node **out, char error[
     } else {
         rc = form_init(n, config, error);
     }
+    if (rc == KV_OK)
+        rc = join_init(n, config, error);
+    if (rc == KV_OK)
+        rc = restore_words(n, config, error);
     if (rc != KV_OK) {
         node_destroy(n);
         return rc;
@@ -122,8 +146,11 @@ void node_destroy(struct node *n)
     if (n->swim)
         swim_destroy(n->swim);
     move_deinit(n);
+    paxos_destroy(n->paxos);
     replica_deinit(n);
     form_deinit(n);
+    join_deinit(n);
+    stores_deinit(n);
     adopt_deinit(n);
     conns_deinit(n);
     peers_deinit(n);
@@ -174,173 +201,7 @@ bool node_serving(const struct node *n)
     return n->ring && n->self;
 }
 
-/* ---- messages ---- */
-
-/* What any connection may ask. */
-static bool common_message(struct node *n, struct endpoint from, const struct message *m)
-{
-    switch (m->type) {
-    case MSG_RING_GET: adopt_send(n, from, m->id); return true;
-    case MSG_STATUS_GET: status_send(n, from, m->id); return true;
-    case MSG_STATS_GET: stats_send(n, from, m->id); return true;
-    default: return false;
-    }
-}
-
-static void client_message(struct node *n, struct inbound *c, struct message *m)
-{
-    struct endpoint from = to_conn(c->id);
-    if (common_message(n, from, m))
-        return;
-    switch (m->type) {
-    case MSG_REQUEST:
-    case MSG_SCAN: front_message(n, c, m); break;
-    case MSG_FAULT:
-        outbox_send(n->out, from, MSG_FAULT_REPLY, m->id)->fault_reply.status = KV_E_NOT_PERMITTED;
-        break;
-    default:
-        n->misplaced++;
-        conns_refuse(n, from, KV_E_NOT_PERMITTED, "a client does not say that");
-        break;
-    }
-}
-
-/* On a connection that the member made: its questions. */
-static void member_message(struct node *n, struct endpoint from, struct message *m)
-{
-    if (common_message(n, from, m))
-        return;
-    switch (m->type) {
-    case MSG_HELLO: conns_tell_time(n, from.conn, m->id); break;
-    case MSG_WRITE:
-    case MSG_READ:
-    case MSG_RANGE: replica_message(n, from, m); break;
-    case MSG_PULL: move_pull(n, from, m); break;
-    case MSG_RING: adopt_message(n, m); break;
-    case MSG_FOUND: form_message(n, from, m->from, m); break;
-    case MSG_SYNC:
-        if (n->swim && !n->stopping)
-            swim_sync(n->swim, n->now, from, m, n->out);
-        break;
-    default: n->misplaced++; break;
-    }
-}
-
-/* A row that there is no room for is as good as refused. */
-static void bound_reply(const struct node *n, struct message *m)
-{
-    if (front_bytes_in_flight(n) + message_weight(m) <= INFLIGHT_MAX_BYTES)
-        return;
-    row_release(&m->read_reply.row);
-    m->read_reply.status = KV_E_OVERLOADED;
-}
-
-/* On the connection that we made to a member, or from this node itself: answers to what we asked. */
-static void answer_message(struct node *n, struct endpoint from, struct message *m)
-{
-    switch (m->type) {
-    case MSG_WELCOME: peers_message(n, peers_find(n, m->from), m); break;
-    case MSG_WRITE_ACK:
-        if (n->coord && id_owner(m->id) == ID_COORD)
-            coord_answer(n->coord, n->now, hlc_now(n), m->from, m, n->out);
-        else if (n->hints && id_owner(m->id) == ID_HINTS)
-            hints_acked(n->hints, n->now, m->from, m, n->out);
-        break;
-    case MSG_READ_REPLY:
-        bound_reply(n, m);
-        if (n->coord)
-            coord_answer(n->coord, n->now, hlc_now(n), m->from, m, n->out);
-        break;
-    case MSG_RANGE_PAGE:
-        if (n->scans)
-            scans_answer(n->scans, n->now, hlc_now(n), m->from, m, n->out);
-        break;
-    case MSG_ROWS:
-        if (n->move.transfer)
-            move_rows(n, m);
-        break;
-    case MSG_SYNC_REPLY:
-        if (n->swim && !n->stopping)
-            swim_sync(n->swim, n->now, from, m, n->out);
-        break;
-    case MSG_RING: adopt_message(n, m); break;
-    case MSG_FOUND: form_message(n, from, m->from, m); break;
-    case MSG_RING_GET: adopt_send(n, from, m->id); break;
-    default: n->misplaced++; break;
-    }
-}
-
-static void inbound_message(struct node *n, struct endpoint from, struct message *m)
-{
-    struct inbound *c = conns_find(n, from.conn);
-    if (!c && m->type == MSG_HELLO) {
-        conns_hello(n, from.conn, m);
-        return;
-    }
-    if (!c || (m->type == MSG_HELLO && !c->member)) {
-        n->misplaced++;
-        conns_refuse(n, from, KV_E_INVALID, "a connection begins with HELLO; a client says it once");
-        return;
-    }
-    /* Only a client may not know yet which cluster it talks to. */
-    if (m->cluster != n->cluster_hash && (c->member || m->cluster)) {
-        conns_refuse(n, from, KV_E_WRONG_CLUSTER, "a message of another cluster");
-        return;
-    }
-    m->from = c->member;
-    hlc_heard(n, m->hlc);
-    if (!c->member) {
-        client_message(n, c, m);
-        return;
-    }
-    adopt_heard(n, from, m->ring_epoch);
-    member_message(n, from, m);
-}
-
-static void dialled_message(struct node *n, struct endpoint from, struct message *m)
-{
-    struct peer *p = peers_find(n, from.peer);
-    if (!p)
-        return;
-    m->from = p->id;
-    if (!p->up) {
-        /* A newcomer is given the ring before it is refused. */
-        if (m->type == MSG_WELCOME || m->type == MSG_REFUSED)
-            peers_message(n, p, m);
-        else if (m->type == MSG_RING && p->connected && m->cluster == n->cluster_hash)
-            adopt_message(n, m);
-        if (p->up)
-            adopt_heard(n, from, m->ring_epoch);
-        return;
-    }
-    if (m->cluster != n->cluster_hash)
-        return;
-    hlc_heard(n, m->hlc);
-    adopt_heard(n, from, m->ring_epoch);
-    answer_message(n, from, m);
-}
-
-/* Datagrams have no connection behind them: only swim sees them, and only those that come from where the
- * member lives move the clock or tell of a ring. */
-static void datagram(struct node *n, const struct addr *from, struct message *m)
-{
-    if (!n->swim || n->stopping || m->cluster != n->cluster_hash || m->type < MSG_PING || m->type > MSG_NACK)
-        return;
-    uint32_t member = m->probe.from;
-    struct swim_view view;
-    if (member == n->self || swim_lookup(n->swim, member, &view) != KV_OK)
-        return;
-    m->from = member;
-    if (addr_eq(&view.addr, from)) {
-        hlc_heard(n, m->hlc);
-        const struct peer *p = peers_find(n, member);
-        if (p && p->up)
-            adopt_heard(n, to_peer(member), m->ring_epoch);
-    }
-    swim_datagram(n->swim, n->now, from, m, n->out);
-}
-
-/* ---- the other events ---- */
+/* ---- events ---- */
 
 static void start(struct node *n)
 {
@@ -352,6 +213,7 @@ static void start(struct node *n)
                (unsigned long long)n->generation);
     adopt_start(n);
     form_start(n);
+    join_start(n);
 }
 
 static bool swim_runs(const struct node *n)
@@ -371,22 +233,32 @@ static void tick(struct node *n)
     if (n->hints && hints_deadline_us(n->hints) <= now_us)
         hints_tick(n->hints, n->now, n->out);
     move_tick(n);
+    if (n->paxos && paxos_deadline_us(n->paxos) <= now_us)
+        paxos_tick(n->paxos, n->now, n->out);
     peers_tick(n);
     form_tick(n);
+    join_tick(n);
     adopt_tick(n);
+    stores_tick(n);
+    change_tick(n);
+}
+
+static void own_written(struct node *n, const struct event *in)
+{
+    switch ((enum node_op)id_serial(in->written.op)) {
+    case OP_FLOOR: hlc_written(n, in->written.status); break;
+    case OP_RING: adopt_written(n, in->written.status); break;
+    case OP_ACCEPTED: form_written(n, in->written.status); break;
+    case OP_MEMBER: adopt_marked(n, in->written.status); break;
+    case OP_STORES: break; /* on a full disk it is written with the next change */
+    }
 }
 
 static void written(struct node *n, const struct event *in)
 {
     switch (id_owner(in->written.op)) {
-    case ID_NODE:
-        if (id_serial(in->written.op) == OP_FLOOR)
-            hlc_written(n, in->written.status);
-        else if (id_serial(in->written.op) == OP_RING)
-            adopt_written(n, in->written.status);
-        else
-            form_written(n, in->written.status);
-        break;
+    case ID_NODE: own_written(n, in); break;
+    case ID_PAXOS: paxos_written(n->paxos, in, n->out); break;
     case ID_REPLICA: replica_written(n, in); break;
     case ID_HINTS: hints_written(n->hints, n->now, in, n->out); break;
     case ID_TRANSFER:
@@ -423,11 +295,11 @@ static void dispatch(struct node *n, const struct event *in)
     case EV_TICK: tick(n); break;
     case EV_MESSAGE:
         if (in->message.from.conn)
-            inbound_message(n, in->message.from, in->message.message);
+            message_inbound(n, in->message.from, in->message.message);
         else
-            dialled_message(n, in->message.from, in->message.message);
+            message_dialled(n, in->message.from, in->message.message);
         break;
-    case EV_DATAGRAM: datagram(n, &in->datagram.from, in->datagram.message); break;
+    case EV_DATAGRAM: message_datagram(n, &in->datagram.from, in->datagram.message); break;
     case EV_PEER_CONNECTED: peers_connected(n, in->peer); break;
     case EV_PEER_LOST: peers_lost(n, in->peer); break;
     case EV_CONN_CLOSED: conns_closed(n, in->conn); break;
@@ -456,11 +328,6 @@ static void fill_header(struct node *n, struct message *m)
     m->hlc = hlc_said(n);
 }
 
-static bool is_question(enum message_type type)
-{
-    return type == MSG_WRITE || type == MSG_READ || type == MSG_RANGE;
-}
-
 /* Messages to this node itself are handled as if they had just arrived; what that appends is looked at too.
  * The message moves out of the effect first: handling it adds effects. */
 static void loop_back(struct node *n)
@@ -473,10 +340,7 @@ static void loop_back(struct node *n)
         e->type = EF_NONE;
         fill_header(n, &m);
         m.from = n->self;
-        if (is_question(m.type))
-            replica_message(n, to_peer(n->self), &m);
-        else
-            answer_message(n, to_peer(n->self), &m);
+        message_own(n, &m);
         message_release(&m);
     }
 }
@@ -528,8 +392,13 @@ uint64_t node_deadline_us(const struct node *n)
     uint64_t at = earlier(n->hlc.due_us, n->stop_us);
     at = earlier(at, peers_deadline_us(n));
     at = earlier(at, form_deadline_us(n));
-    at = earlier(at, n->adopt.retry_us);
+    at = earlier(at, adopt_deadline_us(n));
     at = earlier(at, move_deadline_us(n));
+    at = earlier(at, join_deadline_us(n));
+    at = earlier(at, stores_deadline_us(n));
+    at = earlier(at, change_deadline_us(n));
+    if (n->paxos)
+        at = earlier(at, paxos_deadline_us(n->paxos));
     if (swim_runs(n))
         at = earlier(at, swim_deadline_us(n->swim));
     if (n->coord)
@@ -546,7 +415,7 @@ void node_check(const struct node *n)
     if (n->exited)
         return;
     KV_ASSERT(!n->self || n->ring);
-    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints && n->move.transfer));
+    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints && n->move.transfer && n->paxos));
     KV_ASSERT(!n->ring || n->adopt.value);
     KV_ASSERT(!n->adopt.next || n->adopt.next->value.epoch > adopt_epoch(n));
     KV_ASSERT(!n->started || hlc_said(n) <= n->clock.floor);
@@ -559,4 +428,6 @@ void node_check(const struct node *n)
         coord_check(n->coord);
     if (n->hints)
         hints_check(n->hints);
+    if (n->paxos)
+        paxos_check(n->paxos);
 }

@@ -24,6 +24,9 @@
 #define META_RING       "ring"       /* ring_value encoding of the newest adopted epoch */
 #define META_ACCEPTED   "accepted"   /* founders: the epoch-1 value accepted (form.c) */
 #define META_TRANSFER   "transfer"   /* how far partitions are taken over (repair/transfer.h) */
+#define META_MEMBER     "member"     /* 8 bytes: the id as which this store was taken into a ring (adopt.c) */
+#define META_PAXOS      "paxos"      /* what this node has promised and accepted (paxos.h) */
+#define META_STORES     "stores"     /* how far the peers' stores were (stores.c) */
 
 struct node_founder {
     char name[NAME_MAX_BYTES + 1];
@@ -49,10 +52,14 @@ struct node_config {
     /* What the store remembers. */
     uint64_t store_id;
     uint64_t generation;
+    uint64_t sequence; /* of the store, all of it durable */
     uint64_t hlc_floor;
     struct bytes ring;     /* META_RING; empty: none */
     struct bytes accepted; /* META_ACCEPTED; empty: none */
     struct bytes transfer; /* META_TRANSFER; empty: none */
+    uint64_t member;       /* META_MEMBER; 0: none */
+    struct bytes paxos;    /* META_PAXOS; empty: none */
+    struct bytes stores;   /* META_STORES; empty: none */
 };
 
 struct node;

@@ -47,7 +47,12 @@ static bool swim_says_dead(const struct node *n, uint32_t member)
 
 static void update_reachable(struct node *n, struct peer *p)
 {
-    bool reachable = p->up && !swim_says_dead(n, p->id);
+    bool dead = swim_says_dead(n, p->id);
+    bool reachable = p->up && !dead;
+    if (!dead)
+        p->dead_since_us = 0;
+    else if (!p->dead_since_us)
+        p->dead_since_us = n->now.mono_us;
     if (reachable == p->reachable)
         return;
     p->reachable = reachable;
@@ -74,12 +79,12 @@ static void dial(struct node *n, struct peer *p, const struct addr *addr)
 static void set_down(struct node *n, struct peer *p)
 {
     p->connected = false;
+    p->guest = false;
     p->up = false;
     update_reachable(n, p);
 }
 
-/* Whoever refuses us, or is somebody else, is not asked again at the shell's pace. */
-static void leave_alone(struct node *n, struct peer *p, uint64_t delay_us)
+void peers_leave_alone(struct node *n, struct peer *p, uint64_t delay_us)
 {
     set_down(n, p);
     struct addr addr = p->addr;
@@ -115,21 +120,30 @@ static int compare_peers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Everyone but us, with fresh state. */
+/* Everyone but us and those that are given up, with fresh state. Who has our name is us, or was in our place
+ * before.
+ */
 static uint32_t list_members(const struct node *n, struct peer *items)
 {
     uint32_t count = 0;
-    if (n->ring) {
-        const struct ring_value *v = &n->ring->value;
-        for (uint32_t i = 0; i < v->member_count; i++)
-            if (strcmp(v->members[i].name, n->name) != 0)
-                items[count++] = (struct peer){.id = v->members[i].id, .addr = v->members[i].addr};
-    } else {
-        for (uint32_t i = 0; i < n->form.count; i++)
-            if (i != n->form.self)
-                items[count++] = (struct peer){.id = i + 1, .addr = n->form.founders[i].addr};
-    }
+    const struct ring_value *v = &n->ring->value;
+    for (uint32_t i = 0; i < v->member_count; i++)
+        if (strcmp(v->members[i].name, n->name) != 0 && !v->members[i].dead)
+            items[count++] = (struct peer){.id = v->members[i].id, .addr = v->members[i].addr};
     qsort(items, count, sizeof *items, compare_peers);
+    return count;
+}
+
+/* Before a ring is there: the other founders; or where its members may be, whoever they are. */
+static uint32_t list_hoped(const struct node *n, struct peer *items)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->form.count; i++)
+        if (i != n->form.self)
+            items[count++] = (struct peer){.id = i + 1, .addr = n->form.founders[i].addr};
+    for (uint32_t i = 0; n->form.count == 0 && i < n->join.count; i++)
+        if (!addr_eq(&n->join.addrs[i], &n->addr))
+            items[count++] = (struct peer){.id = i + 1, .addr = n->join.addrs[i]};
     return count;
 }
 
@@ -141,21 +155,30 @@ static void carry_over(struct node *n, const struct peer *old, struct peer *p)
     const struct member *m = n->ring ? ring_value_find(&n->ring->value, p->id) : NULL;
     if (p->up && m && m->store_id != p->store_id) {
         p->addr = addr;
-        leave_alone(n, p, REFUSED_RETRY_US);
+        peers_leave_alone(n, p, REFUSED_RETRY_US);
     } else if (!p->up && !n->swim && !addr_eq(&addr, &p->addr)) {
+        set_down(n, p);
         dial(n, p, &addr); /* with swim, swim says where it lives */
+    } else if (p->guest && n->self) {
+        peers_say_hello(n, p); /* it knows us by now, or will when it hears of our ring */
+    } else if (n->self && p->retry_us != UINT64_MAX) {
+        dial(n, p, &p->addr);
     }
 }
 
 int peers_set(struct node *n)
 {
-    uint32_t most = n->ring ? n->ring->value.member_count : n->form.count;
+    uint32_t most = n->ring ? n->ring->value.member_count : n->form.count + n->join.count;
     struct peer *items = calloc(most ? most : 1, sizeof *items);
     if (!items)
         return KV_E_NO_MEMORY;
     struct peers old = n->peers;
     n->peers.items = items;
-    n->peers.count = list_members(n, items);
+    n->peers.count = n->ring ? list_members(n, items) : list_hoped(n, items);
+    for (uint32_t i = 0; i < n->peers.count; i++) {
+        items[i].retry_us = UINT64_MAX;
+        items[i].dead_since_us = n->now.mono_us;
+    }
     for (uint32_t i = 0; i < old.count; i++) {
         if (peers_find(n, old.items[i].id))
             continue;
@@ -175,7 +198,7 @@ int peers_set(struct node *n)
 
 /* ---- HELLO, and what is answered to it ---- */
 
-static void say_hello(struct node *n, const struct peer *p)
+void peers_say_hello(struct node *n, const struct peer *p)
 {
     struct message *m = outbox_send(n->out, to_peer(p->id), MSG_HELLO, id_make(ID_PEERS, p->id));
     m->hello = (struct msg_hello){
@@ -186,6 +209,7 @@ static void say_hello(struct node *n, const struct peer *p)
         .store_id = n->store_id,
         .generation = n->generation,
         .addr = n->addr,
+        .sequence = n->sequence,
     };
 }
 
@@ -196,7 +220,7 @@ void peers_connected(struct node *n, uint32_t member)
         return; /* no member any more; the shell has been told */
     set_down(n, p);
     p->connected = true;
-    say_hello(n, p);
+    peers_say_hello(n, p);
 }
 
 void peers_lost(struct node *n, uint32_t member)
@@ -214,7 +238,8 @@ static bool is_who_it_should_be(const struct node *n, const struct peer *p, cons
     if (!n->ring)
         return strcmp(w->name, peers_name(n, p->id)) == 0;
     const struct member *m = ring_value_find(&n->ring->value, p->id);
-    return m && strcmp(w->name, m->name) == 0 && MUTANT(wrong_store, w->store_id == m->store_id, true);
+    return m && !m->dead && strcmp(w->name, m->name) == 0 &&
+           MUTANT(wrong_store, w->store_id == m->store_id, true);
 }
 
 static void learn_clock(const struct node *n, struct peer *p, const struct msg_welcome *w)
@@ -235,10 +260,21 @@ static void welcomed(struct node *n, struct peer *p, const struct message *m)
                        peers_name(n, p->id), addr_format(&p->addr, text), w->name, w->cluster,
                        (unsigned long long)w->store_id);
         }
-        leave_alone(n, p, REFUSED_RETRY_US);
+        peers_leave_alone(n, p, REFUSED_RETRY_US);
+        return;
+    }
+    if (n->ring && !stores_began(n, w->store_id, w->generation, w->sequence)) {
+        if (log_may(n, &p->refused))
+            outbox_log(n->out, LOG_ERROR,
+                       "event=stale_store peer=%s store=%016llx generation=%llu sequence=%llu "
+                       "text=\"its store is older than it was: it is not heard\"",
+                       peers_name(n, p->id), (unsigned long long)w->store_id,
+                       (unsigned long long)w->generation, (unsigned long long)w->sequence);
+        peers_leave_alone(n, p, REFUSED_RETRY_US);
         return;
     }
     p->up = true;
+    p->guest = false;
     p->store_id = w->store_id;
     p->generation = w->generation;
     learn_clock(n, p, w);
@@ -254,6 +290,10 @@ static void welcomed(struct node *n, struct peer *p, const struct message *m)
 static void refused(struct node *n, struct peer *p, const struct message *m)
 {
     const struct msg_refused *r = &m->refused;
+    if (r->status == KV_E_NOT_MEMBER && join_active(n) && m->cluster == n->cluster_hash) {
+        join_refused(n, p);
+        return;
+    }
     if (log_may(n, &p->refused)) {
         char text[ADDR_TEXT_MAX];
         outbox_log(n->out, LOG_WARN, "event=refused_by peer=%s addr=%s status=%s text=\"%s\"",
@@ -266,13 +306,26 @@ static void refused(struct node *n, struct peer *p, const struct message *m)
                                n->name, peers_name(n, p->id)));
         return;
     }
-    leave_alone(n, p, r->status == KV_E_AGAIN ? AGAIN_RETRY_US : REFUSED_RETRY_US);
+    if (r->status == KV_E_STALE_STORE && m->cluster == n->cluster_hash) {
+        node_exit(
+            n, KV_E_STALE_STORE,
+            arena_printf(&n->out->arena,
+                         "this store is older than it was, %s says: it was restored from a backup, or lost "
+                         "writes. Start with a blank store, to join as new",
+                         peers_name(n, p->id)));
+        return;
+    }
+    peers_leave_alone(n, p, r->status == KV_E_AGAIN ? AGAIN_RETRY_US : REFUSED_RETRY_US);
 }
 
 void peers_message(struct node *n, struct peer *p, struct message *m)
 {
     if (!p->connected)
         return; /* of a connection that is given up */
+    if (m->type == MSG_CHANGE_REPLY) {
+        join_message(n, p, m);
+        return;
+    }
     if (p->up) {
         if (m->type == MSG_WELCOME)
             learn_clock(n, p, &m->welcome); /* as it was asked to by ask_time */
@@ -323,7 +376,7 @@ static void ask_time(struct node *n)
     all->asked_us = n->now.mono_us;
     const struct peer *p = &all->items[all->asked++ % all->count];
     if (p->up)
-        say_hello(n, p);
+        peers_say_hello(n, p);
 }
 
 void peers_tick(struct node *n)
@@ -349,6 +402,7 @@ void peers_check(const struct node *n)
         const struct peer *p = &n->peers.items[i];
         KV_ASSERT(i == 0 || n->peers.items[i - 1].id < p->id);
         KV_ASSERT(!p->up || p->connected);
+        KV_ASSERT(!p->guest || (p->connected && !p->up));
         KV_ASSERT(!p->reachable || p->up);
         KV_ASSERT(p->retry_us == UINT64_MAX || !p->connected);
         KV_ASSERT(!n->coord || coord_peer_reachable(n->coord, p->id) == p->reachable);

@@ -3,6 +3,34 @@
 
 /* ---- STATUS ---- */
 
+/* What a member is to the change that is under way. */
+static enum ring_state ring_state(const struct ring_value *v, const struct member *m)
+{
+    if (v->phase == RING_STABLE)
+        return RING_STATE_NORMAL;
+    if (m->dead)
+        return RING_STATE_REMOVED;
+    if (m->weight == 0)
+        return RING_STATE_LEAVING;
+    return m->old_weight == 0 ? RING_STATE_JOINING : RING_STATE_NORMAL;
+}
+
+/* How far a member is with what it gains. */
+static void add_progress(const struct node *n, const struct peer *p, struct status_member *s)
+{
+    struct msg_progress progress = {0};
+    if (s->id == n->self)
+        progress = change_own_progress(n);
+    else if (p)
+        progress = p->progress;
+    s->epoch = s->id == n->self ? adopt_epoch(n) : p ? p->epoch : 0;
+    if (n->ring->value.phase == RING_STABLE || progress.source_epoch != n->ring->value.source_epoch)
+        return;
+    s->partitions_done = progress.partitions_done;
+    s->partitions_total = progress.partitions_total;
+    s->moved_bytes = progress.bytes;
+}
+
 static struct status_member member_status(const struct node *n, const struct member *m)
 {
     struct status_member s = {
@@ -13,9 +41,13 @@ static struct status_member member_status(const struct node *n, const struct mem
         .state = MEMBER_DEAD,
         .in_ring = 1,
         .partitions = ring_owned(n->ring, m->id),
+        .weight = m->weight ? m->weight : m->old_weight,
+        .ring = (uint8_t)ring_state(&n->ring->value, m),
     };
     struct swim_view view;
     const struct peer *p = peers_find(n, m->id);
+    if (n->self)
+        add_progress(n, p, &s);
     if (n->swim && swim_lookup(n->swim, m->id, &view) == KV_OK) {
         s.state = (uint8_t)view.state;
         s.generation = view.generation;
@@ -43,6 +75,8 @@ static struct status_member self_status(const struct node *n)
         .addr = n->addr,
         .state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE,
         .generation = n->generation,
+        .weight = n->weight,
+        .ring = join_active(n) ? RING_STATE_JOINING : RING_STATE_NONE,
     };
 }
 
@@ -57,6 +91,7 @@ static struct status_member founder_status(const struct node *n, uint32_t index)
         .addr = f->addr,
         .state = p && p->up ? MEMBER_ALIVE : MEMBER_DEAD,
         .generation = p && p->up ? p->generation : 0,
+        .weight = f->weight,
     };
 }
 
@@ -72,6 +107,7 @@ static uint32_t list_newcomers(const struct node *n, struct status_member *membe
                 .addr = it->addr,
                 .state = MEMBER_ALIVE,
                 .generation = it->generation,
+                .ring = RING_STATE_JOINING,
             };
     }
     return count;
@@ -92,6 +128,18 @@ static uint32_t list_members(const struct node *n, struct status_member *members
     return count + list_newcomers(n, &members[count]);
 }
 
+static const char *const *list_queue(struct node *n, uint32_t *count)
+{
+    const struct ring_value *v = n->ring ? &n->ring->value : NULL;
+    *count = v ? v->queue_count : 0;
+    const char **queue = arena_alloc(&n->out->arena, *count * sizeof *queue);
+    if (!queue)
+        *count = 0;
+    for (uint32_t i = 0; i < *count; i++)
+        queue[i] = ask_text(n, &v->queue[i]);
+    return queue;
+}
+
 void status_send(struct node *n, struct endpoint to, uint64_t id)
 {
     uint32_t most = (n->ring ? n->ring->value.member_count : n->form.count) + 1 + NEWCOMERS_MAX;
@@ -102,9 +150,12 @@ void status_send(struct node *n, struct endpoint to, uint64_t id)
         .seen_by = n->self,
         .seen_by_name = n->name,
         .ring_hash = n->ring ? n->ring->hash : 0,
+        .ring_epoch = adopt_epoch(n),
+        .phase = n->ring ? n->ring->value.phase : RING_STABLE,
         .count = members ? list_members(n, members) : 0,
         .members = members,
     };
+    m->status.queue = list_queue(n, &m->status.queue_count);
 }
 
 /* ---- STATS ---- */
@@ -212,6 +263,16 @@ static void add_own(const struct node *n, struct table *t)
     add(t, "clocks_refused", n->hlc.refused);
 }
 
+static void add_paxos(const struct node *n, struct table *t)
+{
+    struct paxos_counters c = n->paxos ? paxos_counters(n->paxos) : (struct paxos_counters){0};
+    add(t, "paxos_rounds", c.rounds);
+    add(t, "paxos_promises", c.promises);
+    add(t, "paxos_acceptances", c.acceptances);
+    add(t, "paxos_preempted", c.preempted);
+    add(t, "paxos_decisions", c.decisions);
+}
+
 void stats_send(struct node *n, struct endpoint to, uint64_t id)
 {
     struct table t = {.stats = arena_alloc(&n->out->arena, STATS_MAX * sizeof *t.stats)};
@@ -219,6 +280,7 @@ void stats_send(struct node *n, struct endpoint to, uint64_t id)
         add_own(n, &t);
         add_coord(n, &t);
         add_swim(n, &t);
+        add_paxos(n, &t);
         add_move(n, &t);
     }
     struct message *m = outbox_send(n->out, to, MSG_STATS, id);

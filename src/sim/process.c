@@ -427,6 +427,10 @@ int sim_start(struct sim *s, uint32_t node)
         .ring = sim_store_meta(p->store, META_RING),
         .accepted = sim_store_meta(p->store, META_ACCEPTED),
         .transfer = sim_store_meta(p->store, META_TRANSFER),
+        .sequence = sim_store_sequence(p->store),
+        .member = meta_u64(p, META_MEMBER),
+        .paxos = sim_store_meta(p->store, META_PAXOS),
+        .stores = sim_store_meta(p->store, META_STORES),
     };
     char error[256];
     int rc = node_create(&config, &p->node, error);

@@ -44,6 +44,11 @@ void sim_store_destroy(struct sim_store *st)
     free(st);
 }
 
+uint64_t sim_store_sequence(const struct sim_store *st)
+{
+    return st->sequence;
+}
+
 uint64_t sim_store_id(const struct sim_store *st)
 {
     return st->id;

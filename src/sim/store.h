@@ -17,6 +17,7 @@ struct sim_job; /* one storage effect on its way */
 struct sim_store *sim_store_create(uint64_t store_id);
 void sim_store_destroy(struct sim_store *st);
 uint64_t sim_store_id(const struct sim_store *st);
+uint64_t sim_store_sequence(const struct sim_store *st);
 
 /* Takes over the effect's row; copies the rest. */
 struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e);

@@ -75,6 +75,13 @@ int boot_load(struct store *store, const char *cluster, struct boot *out, char e
         rc = get_optional(store, META_ACCEPTED, &out->accepted);
     if (rc == KV_OK)
         rc = get_optional(store, META_TRANSFER, &out->transfer);
+    if (rc == KV_OK)
+        rc = get_u64(store, META_MEMBER, &out->member);
+    if (rc == KV_OK)
+        rc = get_optional(store, META_PAXOS, &out->paxos);
+    if (rc == KV_OK)
+        rc = get_optional(store, META_STORES, &out->stores);
+    out->sequence = store_sequence(store); /* the generation was synced, and all before it with it */
     if (rc == KV_E_FULL)
         snprintf(error, 256, "the disk is full: a node must write a few bytes to start");
     return rc;
@@ -85,4 +92,6 @@ void boot_deinit(struct boot *b)
     buf_deinit(&b->ring);
     buf_deinit(&b->accepted);
     buf_deinit(&b->transfer);
+    buf_deinit(&b->paxos);
+    buf_deinit(&b->stores);
 }

@@ -12,6 +12,10 @@ struct boot {
     struct buf ring;     /* META_RING, or empty */
     struct buf accepted; /* META_ACCEPTED, or empty */
     struct buf transfer; /* META_TRANSFER, or empty */
+    uint64_t member;     /* META_MEMBER, or 0 */
+    struct buf paxos;    /* META_PAXOS, or empty */
+    struct buf stores;   /* META_STORES, or empty */
+    uint64_t sequence;   /* the store's, all of it durable */
     bool fresh;          /* the store was made just now */
 };
 

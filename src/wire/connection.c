@@ -49,6 +49,7 @@ static void welcome_encode(struct encoder *e, const struct message *m)
     body.wall_ms = welcome->wall_ms;
     body.ring_hash = welcome->ring_hash;
     body.value_max_bytes = welcome->value_max_bytes;
+    body.sequence = welcome->sequence;
     wire_put_body(e, &body);
 }
 
@@ -64,6 +65,7 @@ static void welcome_decode(struct decoder *d, const void *body, struct message *
         .wall_ms = b->wall_ms,
         .ring_hash = b->ring_hash,
         .value_max_bytes = wire_take_u32(d, b->value_max_bytes, VALUE_MAX_CEILING_BYTES),
+        .sequence = b->sequence,
     };
 }
 

@@ -13,6 +13,16 @@ static void expect_refused(struct bench *b, struct endpoint at, int status)
     assert_null(sent(b, MSG_WELCOME));
 }
 
+/* Refused as no member, but kept: it may ask to become one. */
+static void expect_guest(struct bench *b, struct endpoint at)
+{
+    assert_int_equal(sent_to(b, MSG_REFUSED, at)->refused.status, KV_E_NOT_MEMBER);
+    assert_null(effect(b, EF_CLOSE));
+    assert_null(effect(b, EF_ACCEPT));
+    assert_null(sent(b, MSG_WELCOME));
+    assert_true(conns_find(b->node, at.conn)->guest);
+}
+
 static void nothing_before_hello(void **state)
 {
     (void)state;
@@ -96,7 +106,7 @@ static void members_prove_themselves(void **state)
     m = member_hello(&b, 2);
     m.hello.member_id = 3;
     say(&b, to_conn(62), &m);
-    expect_refused(&b, to_conn(62), KV_E_NOT_MEMBER);
+    expect_guest(&b, to_conn(62));
     m = member_hello(&b, 1); /* our own name and store */
     say(&b, to_conn(63), &m);
     expect_refused(&b, to_conn(63), KV_E_DUPLICATE_ID);
@@ -113,7 +123,7 @@ static void newcomers_are_told_the_ring(void **state)
     m.hello.store_id = 4711;
     m.hello.member_id = 0;
     say(&b, to_conn(60), &m);
-    expect_refused(&b, to_conn(60), KV_E_NOT_MEMBER);
+    expect_guest(&b, to_conn(60));
     const struct message *ring = sent_to(&b, MSG_RING, to_conn(60));
     assert_true(ring && bytes_eq(blob_bytes(ring->ring.value), bench_ring(3)));
     assert_true(ring < sent(&b, MSG_REFUSED));

@@ -58,45 +58,51 @@ static void founders_survive_kills(void **state)
     }
 }
 
-static bool knows_a_ring(struct sim *s, void *node)
+static bool serves(struct sim *s, void *node)
 {
-    return node_ring(sim_node(s, *(uint32_t *)node)) != NULL;
+    return node_serving(sim_node(s, *(uint32_t *)node));
 }
 
-/* A founder comes back with a blank store: it founds nothing, and takes no part; the others go on. */
-static void wiped_founder_is_a_newcomer(void **state)
+static bool ring_is_stable(struct sim *s, void *node)
+{
+    const struct ring *r = node_ring(sim_node(s, *(uint32_t *)node));
+    return r && r->value.phase == RING_STABLE && r->value.queue_count == 0;
+}
+
+/* A founder comes back with a blank store: it founds nothing, and takes no part before a ring has it as the
+ * new member that it is, in place of the old one. Meanwhile the others go on. */
+static void wiped_founder_joins_as_new(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct sim *s = cluster(seed, 5);
         uint32_t victim = 1 + (uint32_t)prng_below(sim_prng(s), 5), other = 1 + victim % 5;
-        uint64_t hash = node_ring(sim_node(s, other))->hash;
         sim_kill(s, victim);
         if (seed % 2) /* before or after the others found out */
             sim_run(s, 10 * SECOND_US);
         sim_wipe(s, victim);
         sim_start(s, victim);
-        expect(s, sim_run_until(s, knows_a_ring, &victim, 20 * SECOND_US));
-        sim_run(s, 20 * SECOND_US);
-
-        struct node *n = sim_node(s, victim);
-        expect(s, node_ring(n)->hash == hash && !node_serving(n) && node_self(n) == 0);
-        expect(s, sim_logged(s, victim, "event=newcomer") == 1);
-        for (uint32_t i = 1; i <= 5; i++) {
-            if (i == victim)
-                continue;
-            expect(s, node_ring(sim_node(s, i))->hash == hash);
-            expect(s, sees(s, i, victim) == MEMBER_DEAD);
-            expect(s, !peers_find(sim_node(s, i), victim)->reachable);
-        }
         uint32_t c = sim_client(s);
         expect_status(s, sim_wait(s, sim_put(s, c, victim, "k", "v", NULL)), KV_E_UNAVAILABLE);
         put_ok(s, c, other, "k", "v", NULL);
 
-        sim_kill(s, victim); /* and again: it has the ring now */
+        expect(s, sim_run_until(s, serves, &victim, 60 * SECOND_US));
+        expect(s, sim_logged(s, victim, "event=newcomer") == 1);
+        expect(s, sim_run_until(s, ring_is_stable, &victim, 60 * SECOND_US));
+        sim_run(s, 10 * SECOND_US);
+        uint64_t hash = node_ring(sim_node(s, victim))->hash;
+        expect(s, node_self(sim_node(s, victim)) == 6);
+        for (uint32_t i = 1; i <= 5; i++) {
+            const struct ring_value *v = &node_ring(sim_node(s, i))->value;
+            expect(s, node_ring(sim_node(s, i))->hash == hash && v->member_count == 5);
+            expect(s, !ring_value_find(v, victim) && ring_value_find(v, 6));
+            expect(s, i == victim || peers_find(sim_node(s, i), 6)->reachable);
+        }
+        put_ok(s, c, victim, "k", "w", NULL);
+
+        sim_kill(s, victim); /* and again: it is a member now */
         sim_start(s, victim);
-        sim_run(s, 5 * SECOND_US);
-        expect(s, node_self(sim_node(s, victim)) == 0 && node_ring(sim_node(s, victim))->hash == hash);
+        expect(s, sim_run_until(s, serves, &victim, 20 * SECOND_US) && node_self(sim_node(s, victim)) == 6);
         sim_destroy(s);
     }
 }
@@ -264,7 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(founders_form_one_ring),
         cmocka_unit_test(founders_survive_kills),
-        cmocka_unit_test(wiped_founder_is_a_newcomer),
+        cmocka_unit_test(wiped_founder_joins_as_new),
         cmocka_unit_test(wipe_while_founding),
         cmocka_unit_test(second_process_leaves),
         cmocka_unit_test(other_clusters_are_refused),

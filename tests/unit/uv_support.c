@@ -72,6 +72,10 @@ static void make_node(struct world *w, const struct boot *boot, struct addr addr
         .hlc_floor = boot->hlc_floor,
         .ring = buf_bytes(&boot->ring),
         .accepted = buf_bytes(&boot->accepted),
+        .sequence = boot->sequence,
+        .member = boot->member,
+        .paxos = buf_bytes(&boot->paxos),
+        .stores = buf_bytes(&boot->stores),
     };
     if (node_create(&config, &w->node, error) != KV_OK)
         fail_msg("node: %s", error);

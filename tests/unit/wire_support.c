@@ -305,6 +305,7 @@ static void random_connection(struct maker *k, struct message *m)
             .wall_ms = any_u64(p),
             .ring_hash = any_u64(p),
             .value_max_bytes = up_to(p, VALUE_MAX_CEILING_BYTES),
+            .sequence = any_u64(p),
         };
         break;
     case MSG_REFUSED:

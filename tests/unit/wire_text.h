@@ -114,6 +114,7 @@ static void say_connection(struct buf *out, const struct message *m)
         say_u64(out, "wall_ms", m->welcome.wall_ms);
         say_u64(out, "ring_hash", m->welcome.ring_hash);
         say_u64(out, "value_max_bytes", m->welcome.value_max_bytes);
+        say_u64(out, "sequence", m->welcome.sequence);
         break;
     case MSG_REFUSED:
         say_status(out, m->refused.status);
