@@ -199,7 +199,7 @@ void move_rows(struct node *n, const struct message *m)
     struct transfer *t = n->move.transfer;
     uint64_t newest_hlc = transfer_newest_hlc(t);
     transfer_busy_set(t, busy(n));
-    transfer_rows(t, n->now, hlc_now(n), m->from, m, n->out);
+    transfer_rows(t, n->now, &n->clock, m->from, m, n->out);
     if (transfer_newest_hlc(t) > newest_hlc)
         hlc_heard(n, transfer_newest_hlc(t));
 }

@@ -56,9 +56,9 @@ void transfer_peer_set(struct transfer *t, struct now now, uint32_t member, bool
 /* Whether this node has foreground requests in flight: looked at whenever a page could be asked for. */
 void transfer_busy_set(struct transfer *t, bool busy);
 
-/* MSG_ROWS, whoever sends it; `hlc` is this node's clock. */
-void transfer_rows(struct transfer *t, struct now now, uint64_t hlc, uint32_t member, const struct message *m,
-                   struct outbox *out);
+/* MSG_ROWS, whoever sends it; `clock` is this node's. */
+void transfer_rows(struct transfer *t, struct now now, const struct clock *clock, uint32_t member,
+                   const struct message *m, struct outbox *out);
 
 /* EV_STORE_WRITTEN of an ID_TRANSFER operation. */
 void transfer_written(struct transfer *t, struct now now, const struct event *in, struct outbox *out);
@@ -90,8 +90,8 @@ struct transfer_counters {
 };
 struct transfer_counters transfer_counters(const struct transfer *t);
 
-/* The largest stamp of the rows that came: what the clock is told (and believes within its limits: rows are
- * never refused for it). */
+/* The largest stamp of the rows that came, of those that the clock may be told: the others are not refused,
+ * but move no clock. */
 uint64_t transfer_newest_hlc(const struct transfer *t);
 
 /* Bytes of pages that are not durable yet. */

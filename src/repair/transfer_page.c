@@ -10,7 +10,7 @@
 /* Whether the pack is what was asked for: whole rows of the partition, in token order behind the cursor, up
  * to `next`; and, unless it is the last, a step forward. */
 static bool page_ok(const struct transfer *t, const struct slot *s, uint32_t partition,
-                    const struct msg_rows *rows, uint32_t *count, uint64_t *newest_hlc)
+                    const struct msg_rows *rows, uint32_t *count)
 {
     uint64_t token = s->token;
     struct bytes key = buf_bytes(&s->key), rest = blob_bytes(rows->pack);
@@ -25,8 +25,6 @@ static bool page_ok(const struct transfer *t, const struct slot *s, uint32_t par
             return false;
         token = at;
         key = row.key;
-        if (row.row.stamp.hlc > *newest_hlc)
-            *newest_hlc = row.row.stamp.hlc;
     }
     const struct cursor *next = &rows->next;
     if (rows->done)
@@ -113,14 +111,26 @@ static void sample_rate(struct transfer *t, uint64_t now_us)
     t->sample_bytes = t->counters.bytes;
 }
 
+/* Of a page that was found good. */
+static void learn_stamps(struct transfer *t, struct now now, const struct clock *clock,
+                         const struct blob *pack)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row row;
+    while (rest.len && pack_take(&rest, &row) == KV_OK) {
+        uint64_t hlc = row.row.stamp.hlc;
+        if (hlc > t->newest_hlc && clock_accepts(clock, now.wall_ms, hlc))
+            t->newest_hlc = hlc;
+    }
+}
+
 /* A page that was asked for, from who was asked. */
-static void page_take(struct transfer *t, struct lane *lane, struct slot *s, struct now now, uint64_t hlc,
-                      const struct msg_rows *rows, struct outbox *out)
+static void page_take(struct transfer *t, struct lane *lane, struct slot *s, struct now now,
+                      const struct clock *clock, const struct msg_rows *rows, struct outbox *out)
 {
     uint32_t count, partition = t->plan.parts[stream_of(t, s)->part].partition;
-    uint64_t newest_hlc = t->newest_hlc;
-    bool ok = page_ok(t, s, partition, rows, &count, &newest_hlc) && !is_too_old(hlc, rows->began_hlc);
-    if (!ok) {
+    uint64_t hlc = clock_peek(clock, now.wall_ms);
+    if (!page_ok(t, s, partition, rows, &count) || is_too_old(hlc, rows->began_hlc)) {
         t->counters.damaged++;
         page_refused(t, lane, s, now.mono_us, KV_E_MALFORMED, out);
         return;
@@ -131,10 +141,10 @@ static void page_take(struct transfer *t, struct lane *lane, struct slot *s, str
     }
     uint32_t bytes = (uint32_t)blob_bytes(rows->pack).len;
     rate_take(&t->rate, now.mono_us, bytes);
+    learn_stamps(t, now, clock, rows->pack);
     s->misses = 0;
     s->last = rows->done;
     s->next_token = rows->next.token;
-    t->newest_hlc = newest_hlc;
     t->counters.pages++;
     t->counters.rows += count;
     t->counters.bytes += bytes;
@@ -146,8 +156,8 @@ static void page_take(struct transfer *t, struct lane *lane, struct slot *s, str
         page_durable(t, s, now.mono_us, out);
 }
 
-void transfer_rows(struct transfer *t, struct now now, uint64_t hlc, uint32_t member, const struct message *m,
-                   struct outbox *out)
+void transfer_rows(struct transfer *t, struct now now, const struct clock *clock, uint32_t member,
+                   const struct message *m, struct outbox *out)
 {
     struct lane *lane;
     struct slot *s = transfer_slot_of(t, m->id, SLOT_ASKED, &lane);
@@ -159,7 +169,7 @@ void transfer_rows(struct transfer *t, struct now now, uint64_t hlc, uint32_t me
     if (status != KV_OK)
         page_refused(t, lane, s, now.mono_us, status, out);
     else
-        page_take(t, lane, s, now, hlc, &m->rows, out);
+        page_take(t, lane, s, now, clock, &m->rows, out);
     transfer_pump(t, lane, now.mono_us, out);
 }
 

@@ -20,7 +20,7 @@
 
 enum { MOVERS_MAX = 8, ITEMS_MAX = 4000, TRAY_MAX = 512, PARTS = 64 };
 
-#define MOVES_HLC hlc_from_ms(100000)
+#define MOVES_HLC (UINT64_C(100000) << HLC_COUNTER_BITS)
 
 /* A key, and which version of it each member has. */
 struct piece {
@@ -326,7 +326,8 @@ static inline struct asked moves_take(struct moves *w, uint32_t i)
 
 static inline void moves_rows(struct moves *w, uint32_t member, const struct message *m)
 {
-    transfer_rows(w->transfer, w->now, MOVES_HLC, member, m, &w->out);
+    static const struct clock clock = {.hlc = MOVES_HLC, .floor = UINT64_MAX};
+    transfer_rows(w->transfer, w->now, &clock, member, m, &w->out);
     moves_collect(w);
 }
 

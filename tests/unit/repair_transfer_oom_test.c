@@ -61,9 +61,10 @@ static void what_is_created_reports_it(void **state)
 /* One event, while memory lasts for `n` allocations. */
 static void one_event(struct moves *w, struct message *rows, struct event *written, int n)
 {
+    static const struct clock clock = {.hlc = MOVES_HLC};
     oom_after(n);
     if (rows)
-        transfer_rows(w->transfer, w->now, MOVES_HLC, w->pulls[0].member, rows, &w->out);
+        transfer_rows(w->transfer, w->now, &clock, w->pulls[0].member, rows, &w->out);
     else if (written)
         transfer_written(w->transfer, w->now, written, &w->out);
     else
