@@ -109,7 +109,8 @@ struct kv_options {
     uint8_t r;           /* replicas that must answer a get; 0: a majority */
     uint8_t w;           /* replicas that must have a put on disk; 0: a majority */
     bool strict;         /* only homes count, and a put takes two rounds */
-    uint32_t timeout_ms; /* of a request; 0: 2 s, and 1 s more per MiB of value */
+    uint32_t timeout_ms; /* of a request; 0: 2 s, and 1 s more per MiB of value. A put or delete ends at the
+                            latest 60 s after it was first sent: older ones are refused by all nodes */
     uint32_t connect_timeout_ms;              /* of one connection; 0: 1 s */
     void (*log)(const char *line, void *arg); /* told what goes wrong with nodes; NULL: nobody is */
     void *log_arg;
@@ -152,7 +153,7 @@ struct kv_stamp {
 
 enum kv_trace_kind {
     KV_TRACE_SEND = 0,   /* this library sent the request to `node` */
-    KV_TRACE_ASK = 1,    /* replica `node` was asked */
+    KV_TRACE_ASK = 1,    /* replica `node` was asked; `other`: beside it, for the key moves between the two */
     KV_TRACE_ANSWER,     /* and answered: `status`, `stamp` */
     KV_TRACE_HEDGE,      /* `node` was asked because another is slow */
     KV_TRACE_HINT,       /* `node` was asked as a fallback, keeping the row for `other` */
@@ -308,6 +309,13 @@ struct kv_ring {
     const struct kv_member *members;
 };
 
+/* One copy on its way from member to member: until the change is over both have it. "" where there is none: a
+ * copy more, or one less. */
+struct kv_move {
+    const char *from;
+    const char *to;
+};
+
 /* A key's place, by the ring alone: whoever is alive. */
 struct kv_where {
     int status;
@@ -318,6 +326,8 @@ struct kv_where {
     const char *const *homes; /* names */
     uint32_t fallback_count;
     const char *const *fallbacks;
+    uint32_t move_count; /* while the ring changes: of its copies, those that move */
+    const struct kv_move *moves;
 };
 
 struct kv_stat {

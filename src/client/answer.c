@@ -47,6 +47,18 @@ static void elsewhere(struct client *c, uint64_t now_us, struct client_request *
     client_request_go(c, now_us, r);
 }
 
+/* The stamp is too old: at once, if the node whose clock it was minted by is far behind the others. The
+ * answer has told us their clock. As long as nothing can have been applied, there may be another stamp. */
+static void stale(struct client *c, uint64_t now_us, struct client_request *r)
+{
+    bool out = r->maybe_applied || r->partly_applied;
+    for (uint32_t i = 0; i < CLIENT_TRIES_MAX; i++)
+        out = out || r->tries[i].state == TRY_SENT;
+    if (!out)
+        r->row.stamp = (struct stamp){0};
+    client_request_retry(c, now_us, r, AGAIN_US, ++r->again);
+}
+
 static void refused(struct client *c, uint64_t now_us, struct client_request *r, struct peer *p, int status,
                     struct numbers n)
 {
@@ -70,6 +82,7 @@ static void refused(struct client *c, uint64_t now_us, struct client_request *r,
     case KV_E_TOO_LARGE:
     case KV_E_DUPLICATE_ID:
     case KV_E_NOT_PERMITTED: elsewhere(c, now_us, r, true); break;
+    case KV_E_STALE: stale(c, now_us, r); break;
     case KV_E_WRONG_RING: client_ring_want(c, now_us, p); /* fall through */
     default: client_request_retry(c, now_us, r, AGAIN_US, ++r->again); break;
     }

@@ -157,7 +157,8 @@ static enum message_type message_type(const struct client_request *r)
     return MSG_RING_GET;
 }
 
-/* A write's stamp: minted when it is first sent, for the clock is known then, and kept for ever. */
+/* A write's stamp: minted when it is first sent, for the clock is known then, and kept for ever. The write is
+ * as old as its stamp, and when it is too old nobody takes it any more: then its time is up. */
 static void mint(struct client *c, uint64_t now_us, struct client_request *r)
 {
     if (!client_is_write(r) || r->round != ROUND_FINAL)
@@ -167,6 +168,8 @@ static void mint(struct client *c, uint64_t now_us, struct client_request *r)
     r->row.stamp = (struct stamp){client_clock_mint(&c->clock, now_us), c->origin};
     if (r->ttl_ms)
         r->row.expires_hlc = r->row.stamp.hlc + hlc_from_ms(r->ttl_ms);
+    r->deadline_us = min_u64(r->deadline_us, now_us + TIMEOUT_PUT_MAX_US);
+    set_timer(c, r);
 }
 
 void client_try_send(struct client *c, uint64_t now_us, struct try *t)

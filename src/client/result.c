@@ -294,6 +294,23 @@ int client_result_ring(struct client *c, struct client_request *r)
     return KV_OK;
 }
 
+static int fill_moves(struct client *c, struct client_request *r, const struct ring *ring)
+{
+    struct kv_where *out = &r->done.where;
+    struct ring_slot slots[REPLICAS_MAX];
+    uint32_t count = ring_slots(ring, out->partition, slots);
+    struct kv_move *moves = array(r, count, sizeof *moves);
+    if (!moves)
+        return KV_E_NO_MEMORY;
+    for (uint32_t i = 0; i < count; i++) {
+        if (slots[i].from != slots[i].to)
+            moves[out->move_count++] = (struct kv_move){client_member_name(c, slots[i].from, &r->arena),
+                                                        client_member_name(c, slots[i].to, &r->arena)};
+    }
+    out->moves = moves;
+    return KV_OK;
+}
+
 int client_result_where(struct client *c, struct client_request *r)
 {
     const struct ring *ring = client_ring(c);
@@ -311,7 +328,7 @@ int client_result_where(struct client *c, struct client_request *r)
     out->homes = names;
     out->fallback_count = count - ring->homes;
     out->fallbacks = names + ring->homes;
-    return KV_OK;
+    return fill_moves(c, r, ring);
 }
 
 /* ---- the end ---- */

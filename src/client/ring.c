@@ -34,8 +34,13 @@ void client_ring_want(struct client *c, uint64_t now_us, struct peer *p)
     client_send(c, p, MSG_RING_GET, CLIENT_PING_ID);
 }
 
+/* One that is given up is nobody to be asked; who replaces it may live at its address. */
 static void map_member(struct client *c, const struct member *member)
 {
+    if (member->dead) {
+        map_remove(&c->members, member->id);
+        return;
+    }
     struct peer *p = map_get(&c->members, member->id);
     if (!p && client_peer_add(c, &member->addr, &p) != KV_OK)
         return; /* no memory: this member is reached through the others */

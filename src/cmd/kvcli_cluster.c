@@ -145,6 +145,25 @@ static void print_names(const char *title, const char *const *names, uint32_t co
     putchar('\n');
 }
 
+static json_t *moves_json(const struct kv_where *w)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < w->move_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "from", w->moves[i].from, "to", w->moves[i].to));
+    return list;
+}
+
+static void print_moves(const struct kv_where *w)
+{
+    for (uint32_t i = 0; i < w->move_count; i++) {
+        const struct kv_move *m = &w->moves[i];
+        if (*m->from && *m->to)
+            printf("%-10s from %s to %s\n", "moving", m->from, m->to);
+        else
+            printf("%-10s %s %s\n", "moving", *m->to ? "to" : "away from", *m->to ? m->to : m->from);
+    }
+}
+
 static void on_where(const struct kv_where *w, void *arg)
 {
     struct view *v = arg;
@@ -152,14 +171,15 @@ static void on_where(const struct kv_where *w, void *arg)
     if (w->status != KV_OK) {
         v->exit = cli_fail_status(v->cli, w->status, w->message);
     } else if (v->cli->json) {
-        json_print(json_pack("{s:o, s:o, s:i, s:o, s:o}", "key", json_bytes(key, strlen(key)), "token",
+        json_print(json_pack("{s:o, s:o, s:i, s:o, s:o, s:o}", "key", json_bytes(key, strlen(key)), "token",
                              hash_json(w->token), "partition", (int)w->partition, "homes",
                              names_json(w->homes, w->home_count), "fallbacks",
-                             names_json(w->fallbacks, w->fallback_count)));
+                             names_json(w->fallbacks, w->fallback_count), "moving", moves_json(w)));
     } else {
         printf("%-10s %016" PRIx64 "\n%-10s %u\n", "token", w->token, "partition", w->partition);
         print_names("homes", w->homes, w->home_count);
         print_names("fallbacks", w->fallbacks, w->fallback_count);
+        print_moves(w);
     }
 }
 

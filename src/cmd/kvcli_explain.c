@@ -19,7 +19,12 @@ static void describe(const struct kv_trace *t, char *out, size_t size)
         stamp_text(t->stamp, stamp);
     switch (t->kind) {
     case KV_TRACE_SEND: snprintf(out, size, "client sends the request to %s", who(t->node)); break;
-    case KV_TRACE_ASK: snprintf(out, size, "asks %s", who(t->node)); break;
+    case KV_TRACE_ASK:
+        if (*t->other)
+            snprintf(out, size, "asks %s too: the key moves between it and %s", who(t->node), who(t->other));
+        else
+            snprintf(out, size, "asks %s", who(t->node));
+        break;
     case KV_TRACE_ANSWER:
         snprintf(out, size, "%s answers %s, %s", who(t->node), kv_error_word(t->status), stamp);
         break;

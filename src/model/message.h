@@ -144,7 +144,7 @@ struct msg_request {
 };
 
 enum trace_kind {
-    TRACE_ASK = 1,    /* a replica was asked */
+    TRACE_ASK = 1,    /* a replica was asked; `other`: beside it, for the slot moves between the two */
     TRACE_ANSWER,     /* and answered: stamp, status */
     TRACE_HEDGE,      /* another was asked because one is slow */
     TRACE_HINT,       /* asked as a fallback, with a hint for `other` */

@@ -37,7 +37,7 @@ static int check_put(struct node *n, const struct msg_request *q)
         n->front.invalid_stamps++;
         return KV_E_INVALID;
     }
-    return KV_OK;
+    return replica_too_old(n, q->row.stamp.hlc) ? KV_E_STALE : KV_OK; /* no replica would take it */
 }
 
 static int check_request(struct node *n, const struct msg_request *q)

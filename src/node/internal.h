@@ -337,6 +337,7 @@ void replica_local_get(struct node *n, struct endpoint from, const struct messag
 void replica_written(struct node *n, const struct event *in);
 void replica_read(struct node *n, const struct event *in);
 void replica_page(struct node *n, const struct event *in);
+bool replica_too_old(const struct node *n, uint64_t began_hlc);
 void replica_check(const struct node *n);
 void replica_deinit(struct node *n);
 

@@ -103,7 +103,7 @@ static void ack(struct node *n, struct endpoint to, uint64_t id, int status, uin
 }
 
 /* Purge (DESIGN section 7) relies on it that nothing older than this is ever applied. */
-static bool too_old(const struct node *n, uint64_t began_hlc)
+bool replica_too_old(const struct node *n, uint64_t began_hlc)
 {
     uint64_t now_ms = hlc_to_ms(hlc_now(n)), began_ms = hlc_to_ms(began_hlc);
     return now_ms > began_ms && now_ms - began_ms > ROW_AGE_MAX_MS;
@@ -117,7 +117,7 @@ static int check_write(struct node *n, const struct message *m)
     int rc = row_check(&w->row, VALUE_MAX_CEILING_BYTES);
     if (rc != KV_OK)
         return rc;
-    if (too_old(n, w->began_hlc)) {
+    if (replica_too_old(n, w->began_hlc)) {
         n->replica.stale++;
         return KV_E_STALE;
     }
