@@ -35,6 +35,7 @@ struct node_run {
     uint32_t before; /* changes that come first */
     uint8_t phase;
     struct progress progress;
+    uint64_t moved_bytes; /* so far; nothing is told of it any more when the change is made */
     uint64_t heard_us, line_us;
     char line[256]; /* the last one that was shown */
 };
@@ -96,6 +97,7 @@ static void on_look(const struct kv_status *s, void *arg)
         bytes += s->members[i].moved_bytes;
     }
     progress_look(&r->progress, r->heard_us, done, total, bytes);
+    r->moved_bytes = bytes > r->moved_bytes ? bytes : r->moved_bytes;
 }
 
 /* ---- what is shown of it ---- */
@@ -193,9 +195,9 @@ static int say_over(const struct node_run *r)
     }
     if (r->cli->json)
         json_print(json_pack("{s:s, s:s, s:I}", "status", "ok", "change", r->words, "moved_bytes",
-                             (json_int_t)r->progress.bytes));
+                             (json_int_t)r->moved_bytes));
     else
-        printf("%s: done, %s moved\n", r->words, human_bytes((double)r->progress.bytes, bytes));
+        printf("%s: done, %s moved\n", r->words, human_bytes((double)r->moved_bytes, bytes));
     return EXIT_OK;
 }
 

@@ -47,6 +47,7 @@ static int resolve(const struct node *n, struct ring_change *c, char error[TEXT_
         return KV_E_INVALID;
     }
     c->member = m->id;
+    memset(c->name, 0, sizeof c->name); /* ring_change_ok: one or the other */
     return KV_OK;
 }
 

@@ -101,7 +101,8 @@ static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, u
         return (struct verdict){KV_E_NOT_MEMBER, "this member is given up: the others have taken its place"};
     if (!m || MUTANT(wrong_store, m->store_id != h->store_id, false) ||
         (h->member_id && h->member_id != m->id)) {
-        remember_newcomer(n, h);
+        if (m || !h->member_id) /* else it was a member, and has left: it does not want to come */
+            remember_newcomer(n, h);
         return (struct verdict){
             KV_E_NOT_MEMBER,
             arena_printf(&n->out->arena, "%s with store %016llx is no member of ring %llu", h->name,

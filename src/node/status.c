@@ -95,12 +95,19 @@ static struct status_member founder_status(const struct node *n, uint32_t index)
     };
 }
 
+/* Whether it has become a member since. */
+static bool has_joined(const struct node *n, const struct newcomer *it)
+{
+    const struct member *m = n->ring ? ring_value_find_name(&n->ring->value, it->name) : NULL;
+    return m && m->store_id == it->store_id;
+}
+
 static uint32_t list_newcomers(const struct node *n, struct status_member *members)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->conns.newcomer_count; i++) {
         const struct newcomer *it = &n->conns.newcomers[i];
-        if (n->now.mono_us < it->seen_us + NEWCOMER_KEEP_US)
+        if (n->now.mono_us < it->seen_us + NEWCOMER_KEEP_US && !has_joined(n, it))
             members[count++] = (struct status_member){
                 .name = it->name,
                 .zone = "",
