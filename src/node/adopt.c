@@ -127,9 +127,25 @@ void adopt_marked(struct node *n, int status)
         n->adopt.mark_us = n->now.mono_us + META_RETRY_US;
 }
 
+/* Given up for the change that is under way, the others go on as if this node did not exist: so it must not.
+ * It may come back, and waits, without a part in anything, for the end of the change, when it is a member as
+ * before or none.
+ */
+static bool given_up(const struct member *self)
+{
+    return self && self->dead;
+}
+
 /* The new ring has no place for this node: `old` is the one before, NULL at the start of a life. */
 static void leave(struct node *n, const struct ring *old, const struct ring *next)
 {
+    if (find_self(n, next)) {
+        node_exit(n, KV_E_NOT_MEMBER,
+                  "this node was not heard of, and is given up for the change of the ring that is under way. "
+                  "Started "
+                  "again, it waits for the end of it");
+        return;
+    }
     const struct member *before = old ? ring_value_find(&old->value, n->self) : NULL;
     bool asked = before && before->weight == 0 && old->value.phase != RING_STABLE;
     if (asked && next->value.phase == RING_STABLE) {
@@ -155,11 +171,10 @@ static void log_place(struct node *n)
                    (unsigned long long)r->value.epoch, r->value.member_count, r->value.replicas, n->self,
                    ring_owned(r, n->self), (unsigned long long)r->hash);
     else
-        outbox_log(
-            n->out, LOG_WARN,
-            "event=newcomer epoch=%llu name=%s store=%016llx text=\"the cluster's ring is formed and this "
-            "store is no member of it: this node takes no part\"",
-            (unsigned long long)r->value.epoch, n->name, (unsigned long long)n->store_id);
+        outbox_log(n->out, LOG_WARN,
+                   "event=newcomer epoch=%llu name=%s store=%016llx text=\"this store has no part in the "
+                   "cluster's ring\"",
+                   (unsigned long long)r->value.epoch, n->name, (unsigned long long)n->store_id);
 }
 
 /* Who is a member now, and who not any more. A founder that has welcomed us is known to be alive; everybody
@@ -207,14 +222,15 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
     struct ring *old = n->ring;
     bool founding = form_active(n);
     const struct member *self = find_self(n, next);
-    if ((n->self && !self) || (self && self->dead)) {
+    bool gone = !self && (n->self || n->adopt.member);
+    if (gone || (n->self && given_up(self))) {
         leave(n, old, next);
         ring_destroy(next);
         blob_unref(value);
         return;
     }
     n->ring = next;
-    n->self = self ? self->id : 0;
+    n->self = self && !given_up(self) ? self->id : 0;
     blob_unref(n->adopt.value);
     n->adopt.value = value;
     int rc = tell_all(n, old);
@@ -273,7 +289,7 @@ int adopt_restore(struct node *n, struct bytes value)
         return KV_E_NO_MEMORY;
     n->partitions = n->ring->value.partitions;
     const struct member *self = find_self(n, n->ring);
-    n->self = self && !self->dead ? self->id : 0;
+    n->self = self && !given_up(self) ? self->id : 0;
     return n->self ? parts_create(n) : KV_OK;
 }
 
@@ -281,7 +297,7 @@ void adopt_start(struct node *n)
 {
     if (!n->ring)
         return;
-    if (!n->self && (n->adopt.member || find_self(n, n->ring))) {
+    if (n->adopt.member && !find_self(n, n->ring)) {
         leave(n, NULL, n->ring);
         return;
     }

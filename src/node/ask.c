@@ -36,18 +36,23 @@ const char *ask_text(struct node *n, const struct ring_change *c)
 
 /* ---- what is refused at once */
 
-/* As it will be in the queue: by id. */
-static int resolve(const struct node *n, struct ring_change *c, char error[TEXT_MAX])
+/* As it will be in the queue: by id, and with nothing that the kind of change does not need. */
+static int resolve(const struct node *n, const struct ring_change *asked, struct ring_change *c,
+                   char error[TEXT_MAX])
 {
-    if (c->kind == RING_JOIN || c->member)
+    *c = *asked;
+    if (c->kind == RING_JOIN)
         return KV_OK;
-    const struct member *m = ring_value_find_name(&n->ring->value, c->name);
-    if (!m) {
-        snprintf(error, TEXT_MAX, "no member is called '%s'", c->name);
+    const struct member *m = ring_value_find_name(&n->ring->value, asked->name);
+    if (asked->name[0] && !m) {
+        snprintf(error, TEXT_MAX, "no member is called '%s'", asked->name);
         return KV_E_INVALID;
     }
-    c->member = m->id;
-    memset(c->name, 0, sizeof c->name); /* ring_change_ok: one or the other */
+    *c = (struct ring_change){.kind = asked->kind, .member = m ? m->id : asked->member};
+    if (c->kind == RING_WEIGHT)
+        c->weight = asked->weight;
+    if (c->kind == RING_ZONE)
+        memcpy(c->zone, asked->zone, sizeof c->zone);
     return KV_OK;
 }
 
@@ -168,12 +173,12 @@ static int keep(struct node *n, const struct inbound *c, const struct message *m
 
 void ask_message(struct node *n, const struct inbound *c, const struct message *m)
 {
-    struct ring_change change = m->change.change;
+    struct ring_change change = {0};
     char error[TEXT_MAX] = "";
     bool known = false;
     int rc = n->self && !n->stopping ? check_asker(c, &m->change, error) : KV_E_UNAVAILABLE;
     if (rc == KV_OK)
-        rc = resolve(n, &change, error);
+        rc = resolve(n, &m->change.change, &change, error);
     if (rc == KV_OK && m->change.plan) {
         plan(n, c, m, &change);
         return;

@@ -98,7 +98,7 @@ static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, u
 {
     const struct member *m = ring_value_find_name(&n->ring->value, h->name);
     if (m && m->dead && m->store_id == h->store_id)
-        return (struct verdict){KV_E_NOT_MEMBER, "this member is given up: the others have taken its place"};
+        return (struct verdict){KV_E_NOT_MEMBER, "this member is given up for the change that is under way"};
     if (!m || MUTANT(wrong_store, m->store_id != h->store_id, false) ||
         (h->member_id && h->member_id != m->id)) {
         if (m || !h->member_id) /* else it was a member, and has left: it does not want to come */

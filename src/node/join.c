@@ -33,7 +33,7 @@ int join_init(struct node *n, const struct node_config *config, char error[256])
 
 bool join_active(const struct node *n)
 {
-    return !n->self && (n->ring || n->join.count > 0) && !n->stopping;
+    return !n->self && !n->adopt.member && (n->ring || n->join.count > 0) && !n->stopping;
 }
 
 void join_start(struct node *n)

@@ -263,7 +263,7 @@ static void welcomed(struct node *n, struct peer *p, const struct message *m)
         peers_leave_alone(n, p, REFUSED_RETRY_US);
         return;
     }
-    if (n->ring && !stores_began(n, w->store_id, w->generation, w->sequence)) {
+    if (!stores_began(n, w->store_id, w->generation, w->sequence)) {
         if (log_may(n, &p->refused))
             outbox_log(n->out, LOG_ERROR,
                        "event=stale_store peer=%s store=%016llx generation=%llu sequence=%llu "

@@ -80,6 +80,8 @@ static void send(struct sim *s, struct sim_call *call)
         m.scan.timeout_us = time_left_us(s, call);
     if (m.type == MSG_REQUEST)
         m.request.timeout_us = time_left_us(s, call);
+    if (m.type == MSG_CHANGE)
+        m.change.timeout_us = time_left_us(s, call);
     if (needs_stamp(call)) { /* strict: the first of two rounds */
         m.request.op = OP_STAMP;
         m.request.row = row_absent();
@@ -193,6 +195,15 @@ struct sim_call *sim_scan(struct sim *s, uint32_t client, uint32_t node, const c
     return submit(s, call);
 }
 
+struct sim_call *sim_change(struct sim *s, uint32_t client, uint32_t node, const struct ring_change *change,
+                            const struct sim_options *options)
+{
+    struct sim_call *call = new_call(client, node, options);
+    call->request.type = MSG_CHANGE;
+    call->request.change.change = *change;
+    return submit(s, call);
+}
+
 /* ---- answers ---- */
 
 static void take_response(struct sim *s, struct sim_call *call, const struct msg_response *r)
@@ -240,6 +251,12 @@ static void take_page(struct sim *s, struct sim_call *call, const struct msg_sca
     finish(s, call, p->status);
 }
 
+static void take_change(struct sim *s, struct sim_call *call, const struct msg_change_reply *r)
+{
+    KV_ASSERT(buf_printf(&call->reply.value, "%s", r->text) == KV_OK);
+    finish(s, call, r->status);
+}
+
 static void take_answer(struct sim *s, uint32_t client, const struct message *m)
 {
     list_each (it, &s->calls) {
@@ -248,6 +265,8 @@ static void take_answer(struct sim *s, uint32_t client, const struct message *m)
             continue;
         if (m->type == MSG_RESPONSE)
             take_response(s, call, &m->response);
+        else if (m->type == MSG_CHANGE_REPLY)
+            take_change(s, call, &m->change_reply);
         else
             take_page(s, call, &m->scan_page);
         return;

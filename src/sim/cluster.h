@@ -14,6 +14,7 @@
 #include "sim/tally.h"
 
 #define SIM_NODES_MAX   16u
+#define SIM_MEMBERS_MAX 64u /* ids that are given to members, those long gone included */
 #define SIM_CLIENTS_MAX 64u
 #define SIM_WALL_MS     UINT64_C(1700000000000) /* wall clocks at the beginning, before their skew */
 
@@ -26,7 +27,7 @@ enum sim_sync { SIM_SYNC_ALWAYS, SIM_SYNC_INTERVAL, SIM_SYNC_NONE };
 struct sim_config {
     uint64_t seed;
     uint32_t nodes;
-    uint32_t founders;   /* the first of them; 0: all */
+    uint32_t founders;   /* the first of them; 0: all. The others join */
     uint32_t replicas;   /* 0: REPLICAS_DEFAULT */
     uint32_t partitions; /* 0: 256 */
     /* A message takes this long, uniformly; 0, 0: 100 to 500 µs. So does a storage operation. */
@@ -166,6 +167,10 @@ struct sim_call *sim_get(struct sim *s, uint32_t client, uint32_t node, const ch
 /* One page of keys, joined by '\n' in `value`; `cursor` (may be NULL: from the beginning) is the last key
  * seen. */
 struct sim_call *sim_scan(struct sim *s, uint32_t client, uint32_t node, const char *cursor, uint32_t limit);
+
+/* Asks for a change of the ring; `value` is what is said about it. */
+struct sim_call *sim_change(struct sim *s, uint32_t client, uint32_t node, const struct ring_change *change,
+                            const struct sim_options *options);
 
 const struct sim_reply *sim_reply(const struct sim_call *call);
 const struct sim_reply *sim_wait(struct sim *s, struct sim_call *call);

@@ -103,8 +103,8 @@ struct process {
         uint32_t incarnation;
     } believed[SIM_NODES_MAX + 1]; /* of each member, in this life */
     bool paused;
-    struct list backlog;                  /* timers that fired meanwhile, in order */
-    struct dial dials[SIM_NODES_MAX + 1]; /* by member id */
+    struct list backlog;                    /* timers that fired meanwhile, in order */
+    struct dial dials[SIM_MEMBERS_MAX + 1]; /* by member id */
     bool exiting;
     bool exited;
     int exit_status;
@@ -169,6 +169,7 @@ struct sim {
     uint32_t gullible;                /* a node that went back to an older belief of a member; 0: none */
     int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
     struct node_founder founders[SIM_NODES_MAX];
+    struct addr join[SIM_NODES_MAX]; /* where they live */
     struct caller clients[SIM_CLIENTS_MAX + 1];
     uint32_t client_count;
     struct list calls;

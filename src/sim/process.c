@@ -103,6 +103,7 @@ void process_init(struct sim *s, uint32_t index)
     struct node_founder *f = &s->founders[index - 1];
     memcpy(f->name, p->setup.name, sizeof f->name);
     f->addr = p->setup.addr;
+    s->join[index - 1] = p->setup.addr;
     new_store(s, p);
 }
 
@@ -191,7 +192,7 @@ static void fire_attempt(struct sim *s, struct sim_timer *t)
 
 static void want_peer(struct sim *s, struct process *p, uint32_t member, const struct addr *addr)
 {
-    KV_ASSERT(member >= 1 && member <= SIM_NODES_MAX);
+    KV_ASSERT(member >= 1 && member <= SIM_MEMBERS_MAX);
     struct dial *d = &p->dials[member];
     bool same = addr_eq(&d->addr, addr);
     d->wanted = addr->port != 0;
@@ -227,9 +228,9 @@ void process_conn_lost(struct sim *s, struct sim_conn *c, int end)
 static struct sim_conn *conn_of(struct sim *s, struct process *p, struct endpoint at, int *end)
 {
     *end = at.conn ? 1 : 0;
-    struct sim_conn *c = at.conn                    ? net_find(s, at.conn)
-                         : at.peer <= SIM_NODES_MAX ? p->dials[at.peer].conn
-                                                    : NULL;
+    struct sim_conn *c = at.conn                      ? net_find(s, at.conn)
+                         : at.peer <= SIM_MEMBERS_MAX ? p->dials[at.peer].conn
+                                                      : NULL;
     return c && c->ends[*end].open ? c : NULL;
 }
 
@@ -420,7 +421,9 @@ int sim_start(struct sim *s, uint32_t node)
         .seed = prng_u64(&s->prng),
         .swim = swim_config_default(),
         .founders = s->founders,
-        .founder_count = s->config.founders,
+        .founder_count = node <= s->config.founders ? s->config.founders : 0,
+        .join = s->join,
+        .join_count = node <= s->config.founders ? 0 : s->config.founders,
         .store_id = sim_store_id(p->store),
         .generation = next_generation(p),
         .hlc_floor = meta_u64(p, META_FLOOR),
@@ -440,7 +443,7 @@ int sim_start(struct sim *s, uint32_t node)
     p->serial = ++s->next_serial;
     p->exited = false;
     p->last_write_us = s->now_us;
-    for (uint32_t member = 1; member <= SIM_NODES_MAX; member++) {
+    for (uint32_t member = 1; member <= SIM_MEMBERS_MAX; member++) {
         uint64_t bytes;
         uint32_t count = sim_store_notes(p->store, member, &bytes);
         if (count)
@@ -520,7 +523,8 @@ void sim_wipe(struct sim *s, uint32_t node)
 
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)
 {
-    static const char *const names[] = {META_GENERATION, META_FLOOR, META_RING, META_ACCEPTED, META_TRANSFER};
+    static const char *const names[] = {META_GENERATION, META_FLOOR,  META_RING,  META_ACCEPTED,
+                                        META_TRANSFER,   META_MEMBER, META_PAXOS, META_STORES};
     struct process *p = &s->processes[to];
     KV_ASSERT(!p->node);
     sim_store_destroy(p->store);
