@@ -6,67 +6,22 @@
 
 #include <stdlib.h>
 
-/* Those who could be read for one partition, and how many of them have to be. */
-struct sources {
-    uint32_t members[REPLICAS_MAX]; /* indexes into the ring value's */
-    uint32_t count;
-    uint32_t need;
-    bool lost;
-};
-
-static bool is_left(const struct ring *ring, uint32_t id, uint32_t *index)
+static uint32_t index_of(const struct ring *ring, uint32_t id)
 {
-    const struct member *m = id ? ring_value_find(&ring->value, id) : NULL;
-    if (!m || m->dead)
-        return false;
-    *index = (uint32_t)(m - ring->value.members);
-    return true;
-}
-
-/* The old homes that are left, but for this node. */
-static void other_homes(const struct ring *ring, uint32_t self, const struct ring_slot *slots, uint32_t count,
-                        struct sources *out)
-{
-    uint32_t old = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        old += slots[i].from != 0;
-        if (slots[i].from != self && is_left(ring, slots[i].from, &out->members[out->count]))
-            out->count++;
-    }
-    out->need = old / 2 + 1;
-    out->lost = out->need > out->count;
-    if (out->lost)
-        out->need = out->count;
-}
-
-/* False: this node does not gain the partition. */
-static bool find_sources(const struct ring *ring, uint32_t self, uint32_t partition, struct sources *out)
-{
-    struct ring_slot slots[REPLICAS_MAX];
-    uint32_t count = ring_slots(ring, partition, slots), mine = 0;
-    while (mine < count && (slots[mine].to != self || slots[mine].from == self))
-        mine++;
-    if (mine == count)
-        return false;
-    *out = (struct sources){.need = 1, .count = 1};
-    if (is_left(ring, slots[mine].from, &out->members[0]))
-        return true;
-    out->count = 0;
-    other_homes(ring, self, slots, count, out);
-    return true;
+    return (uint32_t)(ring_value_find(&ring->value, id) - ring->value.members);
 }
 
 /* How much there is of everything: parts and streams, and the streams of each member. */
 static void measure(const struct ring *ring, uint32_t self, struct plan *p, uint32_t per_member[MEMBERS_MAX])
 {
     for (uint32_t i = 0; i < p->partitions; i++) {
-        struct sources s;
-        if (!find_sources(ring, self, i, &s))
+        struct ring_sources s;
+        if (!ring_takes_over(ring, i, self, &s))
             continue;
         p->part_count++;
         p->stream_count += s.count;
         for (uint32_t k = 0; k < s.count; k++)
-            per_member[s.members[k]]++;
+            per_member[index_of(ring, s.members[k])]++;
     }
 }
 
@@ -92,24 +47,26 @@ static void open_lanes(const struct ring *ring, struct plan *p, const uint32_t *
     }
 }
 
-static void add_part(struct plan *p, uint32_t partition, const struct sources *s, const uint32_t *lane_of)
+static void add_part(const struct ring *ring, struct plan *p, uint32_t partition,
+                     const struct ring_sources *s, const uint32_t *lane_of)
 {
     uint32_t index = p->part_count++;
     p->parts[index] = (struct part){
         .partition = partition,
         .first_stream = p->stream_count,
         .stream_count = (uint8_t)s->count,
-        .need = (uint8_t)s->need,
-        .done = s->need == 0,
+        .need = (uint8_t)s->needed,
+        .done = s->needed == 0,
     };
-    p->parts_done += s->need == 0;
-    p->parts_lost += s->lost;
+    p->parts_done += s->needed == 0;
+    p->parts_lost += s->lossy;
     for (uint32_t k = 0; k < s->count; k++) {
-        struct lane *lane = &p->lanes[lane_of[s->members[k]]];
+        uint32_t at = lane_of[index_of(ring, s->members[k])];
+        struct lane *lane = &p->lanes[at];
         p->order[lane->first + lane->count++] = p->stream_count;
         p->streams[p->stream_count++] = (struct stream){
             .part = index,
-            .lane = lane_of[s->members[k]],
+            .lane = at,
             .token = partition_first_token(partition, p->partitions),
         };
     }
@@ -119,9 +76,9 @@ static void fill(const struct ring *ring, uint32_t self, struct plan *p, const u
 {
     p->part_count = p->stream_count = 0;
     for (uint32_t i = 0; i < p->partitions; i++) {
-        struct sources s;
-        if (find_sources(ring, self, i, &s))
-            add_part(p, i, &s, lane_of);
+        struct ring_sources s;
+        if (ring_takes_over(ring, i, self, &s))
+            add_part(ring, p, i, &s, lane_of);
     }
 }
 

@@ -15,6 +15,7 @@ struct view {
     const struct ring *ring;
     const struct ring_value *v;
     uint8_t movers[MEMBERS_MAX];
+    bool stay_too;                              /* ring_stay_takes_over */
     const struct ring_word *words[MEMBERS_MAX]; /* by index of the member */
 };
 
@@ -53,12 +54,35 @@ static bool moves(const struct view *w, uint32_t member, uint8_t how)
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 
+/* Nobody knows what a displaced home that is given up does, so it may be at the epoch before. It must not
+ * find a majority there: one of the other homes before have adopted this epoch, or all that are left. (Its
+ * new home has read as many, but maybe not since it was given up.) */
+static bool given_up_is_past(const struct view *w, uint32_t partition)
+{
+    const struct ring_pair *pairs = w->ring->pairs + (size_t)partition * w->ring->twin_width;
+    uint32_t homes = 0, left = 0, past = 0;
+    bool given_up = false;
+    for (uint32_t i = 0; i < w->ring->twin_width; i++) {
+        if (pairs[i].from == RING_NOBODY)
+            continue;
+        bool gone = w->v->members[pairs[i].from].dead;
+        given_up = given_up || (gone && pairs[i].from != pairs[i].to);
+        homes++;
+        left += !gone;
+        past += !gone && adopted(w, pairs[i].from);
+    }
+    return !given_up || past >= homes / 2 + 1 || past == left;
+}
+
 /* Every new home is WHOLE, or a reader of the SWITCH would miss what only the displaced home has. Every
  * displaced home has adopted this epoch, or it could still acknowledge alone what is never copied, or count
  * as an answer of those before in whose place the new one acknowledges. All live (liveness): what is gone
  * into must be finished before anything else can be, and is not gone into for a home nobody can read from. */
 static bool may_switch(const struct view *w)
 {
+    for (uint32_t p = 0; p < w->v->partitions; p++)
+        if (!given_up_is_past(w, p))
+            return false;
     for (uint32_t i = 0; i < w->v->member_count; i++) {
         const struct ring_word *word = w->words[i];
         if (moves(w, i, RING_GAINS) && (word->whole_epoch != w->v->source_epoch || !word->alive))
@@ -138,7 +162,7 @@ static bool removal_asked(const struct view *w, uint32_t member)
     return false;
 }
 
-/* Whether what a partition's new homes would have to take over without `lost` can be had from the others. */
+/* Without `lost`, enough of a partition's homes before are left to take over from and to be past it. */
 static bool sources_left(const struct view *w, uint32_t partition, uint32_t lost)
 {
     const struct ring_pair *pairs = w->ring->pairs + (size_t)partition * w->ring->twin_width;
@@ -147,12 +171,12 @@ static bool sources_left(const struct view *w, uint32_t partition, uint32_t lost
     for (uint32_t i = 0; i < w->ring->twin_width; i++) {
         uint16_t from = pairs[i].from;
         bool gone = from == RING_NOBODY || from == lost || w->v->members[from].dead;
-        needed = needed || (gone && pairs[i].to != RING_NOBODY && pairs[i].to != from);
+        needed = needed || (gone && from != pairs[i].to);
         concerned = concerned || from == lost;
         homes += from != RING_NOBODY;
         left += !gone && w->words[from]->alive;
     }
-    return !concerned || !needed || left >= ring_sources(homes);
+    return !concerned || !needed || left >= homes / 2 + 1;
 }
 
 /* Its new homes take over from the others, and must find there all that it has ever helped to acknowledge:

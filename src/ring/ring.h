@@ -58,14 +58,6 @@ uint32_t ring_preference(const struct ring *r, uint32_t partition, uint32_t out[
  * rows. */
 bool ring_is_home(const struct ring *r, uint32_t partition, uint32_t member);
 
-/* How many of the homes before have to be read in full so that nothing that a majority of them acknowledged
- * is missed, whichever they are; to take over from a home that is given up: of the others. With the home that
- * is given up in it, a majority of n has n / 2 others, and n - n / 2 of n - 1 others meet any such. */
-static inline uint32_t ring_sources(uint32_t homes)
-{
-    return homes - homes / 2;
-}
-
 /* One slot of a partition. `from` 0: an extra that is new; `to` 0: an old home that has no successor. */
 struct ring_slot {
     uint32_t from; /* member ids: the home before */
@@ -79,6 +71,17 @@ uint32_t ring_slots(const struct ring *r, uint32_t partition, struct ring_slot o
 /* Every home of the partition that has to have its rows: read homes, twins, extras; without those that are
  * given up. Returns how many. */
 uint32_t ring_holders(const struct ring *r, uint32_t partition, uint32_t out[2 * REPLICAS_MAX]);
+
+/* Whom a home after the change has to read before it is WHOLE: `needed` of them, each in full. */
+struct ring_sources {
+    uint32_t members[REPLICAS_MAX];
+    uint32_t count;
+    uint32_t needed;
+    bool lossy; /* more would have been needed, and are given up: what only they had is lost */
+};
+
+/* False: the member takes nothing over (STABLE; no home after; it has all it needs). */
+bool ring_takes_over(const struct ring *r, uint32_t partition, uint32_t member, struct ring_sources *out);
 
 static inline uint32_t ring_partition(const struct ring *r, uint64_t token)
 {

@@ -8,4 +8,7 @@
  * is ring_destroy's. */
 int ring_pair_up(struct ring *r);
 
+/* Whether those who are homes before and after have something to take over too (sources.c). */
+bool ring_stay_takes_over(const struct ring *r);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "kv_error.h"
+#include "ring/slots.h"
 
 /* The same one epoch later, with room for one member more. */
 static int next_epoch(const struct ring_value *v, struct ring_value *out)
@@ -36,13 +37,12 @@ void ring_movers(const struct ring *r, uint8_t out[MEMBERS_MAX])
     memset(out, 0, MEMBERS_MAX);
     if (!r->pairs)
         return;
+    bool stay_too = ring_stay_takes_over(r);
     for (uint32_t i = 0; i < r->value.partitions * r->twin_width; i++) {
         struct ring_pair p = r->pairs[i];
-        if (p.from == p.to)
-            continue;
-        if (p.from != RING_NOBODY)
+        if (p.from != RING_NOBODY && p.from != p.to)
             out[p.from] |= RING_LOSES;
-        if (p.to != RING_NOBODY)
+        if (p.to != RING_NOBODY && (p.from != p.to || stay_too))
             out[p.to] |= RING_GAINS;
     }
 }

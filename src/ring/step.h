@@ -7,7 +7,7 @@
 
 /* Who moves: a bit or both for each member, by index. */
 #define RING_LOSES 1u /* a displaced home: of some partition it is a home before and not after */
-#define RING_GAINS 2u /* a new home: of some partition it is a home after and not before */
+#define RING_GAINS 2u /* a new home: of some partition it has something to take over (ring_takes_over) */
 void ring_movers(const struct ring *r, uint8_t out[MEMBERS_MAX]);
 
 /* KV_E_INVALID: the change makes no sense for this ring. */

@@ -284,15 +284,131 @@ static void a_stable_ring_has_slots_that_stay(void **state)
     ring_destroy(r);
 }
 
-/* Every majority of n with one home given up meets the sources among the others; with one fewer, not. */
-static void sources_meet_every_majority(void **state)
+/* ---- sources --------------------------------------------------------------------------------- */
+
+static uint32_t cover(uint32_t n)
+{
+    return n - (n / 2 + 1) + 1;
+}
+
+/* A set of `count` of the members of `from`, at random. */
+static uint64_t some_of(struct prng *prng, uint64_t from, uint32_t count)
+{
+    uint64_t set = 0;
+    while ((uint32_t)__builtin_popcountll(set) < count) {
+        uint32_t id = (uint32_t)prng_below(prng, 64);
+        set |= from & UINT64_C(1) << id;
+    }
+    return set;
+}
+
+static void check_copies(const struct ring *r, uint32_t p, struct prng *prng)
+{
+    struct ring_slot slots[REPLICAS_MAX];
+    uint32_t count = ring_slots(r, p, slots), before = 0, after = 0, copies = 0;
+    uint64_t old = 0;
+    bool lossy = false;
+    for (uint32_t i = 0; i < count; i++) {
+        old |= slots[i].from ? UINT64_C(1) << slots[i].from : 0;
+        before += slots[i].from != 0;
+        after += slots[i].to != 0;
+    }
+    uint64_t have = some_of(prng, old, cover(before));
+    for (uint32_t i = 0; i < count; i++) {
+        struct ring_sources s = {0};
+        if (slots[i].to == 0)
+            continue;
+        bool takes = ring_takes_over(r, p, slots[i].to, &s);
+        uint64_t sources = 0;
+        for (uint32_t k = 0; k < s.count; k++)
+            sources |= UINT64_C(1) << s.members[k];
+        lossy = lossy || s.lossy;
+        assert_int_equal(__builtin_popcountll(sources), s.count);
+        assert_int_equal(sources & ~old & ~(UINT64_C(1) << slots[i].to), 0);
+        assert_true(takes || slots[i].from == slots[i].to);
+        uint64_t read = some_of(prng, sources, s.needed) | UINT64_C(1) << slots[i].to;
+        copies += (read & have) != 0;
+    }
+    assert_true(copies >= cover(after) || lossy);
+    assert_true(before > 2 ? !lossy : true);
+}
+
+/* Any n - majority + 1 homes may be those that have a row. Whichever they are, so many of the homes after the
+ * change must have it once all have read what they must, whichever of their sources they read. */
+static void what_was_acknowledged_is_at_enough_homes_after(void **state)
 {
     (void)state;
-    for (uint32_t n = 1; n <= REPLICAS_MAX; n++) {
-        uint32_t others_of_majority = n / 2 + 1 - 1, others = n - 1;
-        assert_true(ring_sources(n) + others_of_majority > others);
-        assert_false(ring_sources(n) - 1 + others_of_majority > others);
-        assert_true(ring_sources(n) + n / 2 + 1 > n); /* nobody given up, all n to choose from */
+    struct prng prng;
+    prng_init(&prng, 8);
+    for (uint32_t count = 1; count <= 8; count++) {
+        for (uint32_t dead = 0; dead < 2; dead++) {
+            for (uint32_t n = 1; n <= REPLICAS_MAX; n++) {
+                struct ring_value v = numbered_value(count + 1, 0);
+                begin_by_hand(&v);
+                v.partitions = 16;
+                v.replicas = n;
+                struct member *last = &v.members[count];
+                if (prng_below(&prng, 2))
+                    last->weight = 0;
+                else if (!dead)
+                    last->old_weight = 0;
+                last->dead = dead;
+                struct ring *r = ring_taking(&v);
+                for (uint32_t p = 0; p < 16; p++)
+                    check_copies(r, p, &prng);
+                ring_destroy(r);
+            }
+        }
+    }
+}
+
+static struct ring_sources sources_of(const struct ring *r, uint32_t member)
+{
+    struct ring_sources s = {0};
+    assert_true(ring_takes_over(r, 0, member, &s));
+    return s;
+}
+
+static void the_sources_of_each_case(void **state)
+{
+    (void)state;
+    struct ring_sources s;
+    /* A third member: a majority of two, which is both. The others need nothing. */
+    struct rings up = last_of(3, true, false);
+    s = sources_of(up.pending, 3);
+    assert_true(s.count == 2 && s.needed == 2 && !s.lossy);
+    assert_false(ring_takes_over(up.pending, 0, 1, &s));
+    assert_false(ring_takes_over(up.pending, 0, 9, &s));
+    assert_false(ring_takes_over(up.pending, 0, 0, &s));
+    assert_false(ring_takes_over(up.after, 0, 3, &s));
+    /* Of three, the two that stay have enough; of two, the one that stays has not. */
+    struct rings to_two = last_of(3, false, false), to_one = last_of(2, false, false);
+    assert_false(ring_takes_over(to_two.pending, 0, 1, &s));
+    s = sources_of(to_one.pending, 1);
+    assert_true(s.count == 1 && s.needed == 1 && s.members[0] == 2 && !s.lossy);
+    struct rings removed = last_of(2, false, true);
+    s = sources_of(removed.pending, 1);
+    assert_true(s.count == 0 && s.needed == 0 && s.lossy);
+    destroy_rings(&up);
+    destroy_rings(&to_two);
+    destroy_rings(&to_one);
+    destroy_rings(&removed);
+    /* The slot's home before; given up, two of the others. */
+    for (uint32_t dead = 0; dead < 2; dead++) {
+        struct rings down = last_of(5, false, dead);
+        for (uint32_t p = 0; p < down.pending->value.partitions; p++) {
+            struct ring_slot slots[REPLICAS_MAX];
+            ring_slots(down.pending, p, slots);
+            for (uint32_t i = 0; i < 3; i++) {
+                bool takes = ring_takes_over(down.pending, p, slots[i].to, &s);
+                assert_int_equal(takes, slots[i].from != slots[i].to);
+                if (takes && dead && slots[i].from == 5)
+                    assert_true(s.count == 2 && s.needed == 2 && !s.lossy);
+                else if (takes)
+                    assert_true(s.count == 1 && s.members[0] == slots[i].from && s.needed == 1);
+            }
+        }
+        destroy_rings(&down);
     }
 }
 
@@ -303,7 +419,8 @@ int main(void)
         cmocka_unit_test(from_one_member_to_six_and_back),
         cmocka_unit_test(who_is_given_up_is_read_home_or_nothing),
         cmocka_unit_test(a_stable_ring_has_slots_that_stay),
-        cmocka_unit_test(sources_meet_every_majority),
+        cmocka_unit_test(what_was_acknowledged_is_at_enough_homes_after),
+        cmocka_unit_test(the_sources_of_each_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

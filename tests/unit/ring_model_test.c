@@ -1,0 +1,546 @@
+/* Requests while the ring changes, at random: members that adopt each ring when they please, transfers,
+ * deaths and returns, drivers who know what was true some time ago, and strict puts and gets that go on under
+ * newer rings. What is looked for is the one thing that the steps of a change must never allow (ring/next.c):
+ * a get that misses what was acknowledged before it began. Then everybody is up and hears everything, and the
+ * ring must come to rest.
+ *
+ * The rules of a member, a source and a coordinator are those of DESIGN section 7; a row is the number of the
+ * put that wrote it, merged by taking the larger. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/prng.h"
+#include "kv_error.h"
+#include "ring/change.h"
+#include "unit/ring_support.h"
+
+#define RUNS       300
+#define EVENTS     6000
+#define PARTITIONS 8
+#define NODES_MAX  40 /* ids of a run: 1 .. NODES_MAX - 1 */
+#define RINGS_MAX  400
+#define OPS        12
+
+struct node {
+    bool exists, up;
+    bool out; /* no member any more, or its store is not: it has stopped for good */
+    uint64_t epoch;
+    uint64_t rows[PARTITIONS];
+    /* What it takes over, of the change that began at `since`: from whom, and from whom it has; sets of ids.
+     * `needed` 0: all there is to be had. */
+    uint64_t since;
+    uint64_t sources[PARTITIONS], taken[PARTITIONS];
+    uint32_t needed[PARTITIONS];
+    uint64_t said_whole;
+    /* What the drivers know, some time later. */
+    uint64_t known_epoch, known_whole;
+};
+
+struct op {
+    bool active, writing, put;
+    uint32_t partition;
+    uint64_t epoch, floor, value;
+    uint64_t acked;    /* ids that have the value */
+    uint64_t answered; /* ids that were read */
+};
+
+struct world {
+    struct prng prng;
+    struct ring *rings[RINGS_MAX]; /* by epoch */
+    uint64_t newest;
+    struct node nodes[NODES_MAX];
+    struct op ops[OPS];
+    uint64_t completed[PARTITIONS]; /* the newest row that has been acknowledged, or shown by a get */
+    bool lossy[PARTITIONS];         /* too few homes were left to take it over from */
+    uint64_t last_value, last_store;
+    /* The mood of a run: one in so many events that could be is a step of a driver; a death. */
+    uint32_t steps_are_rare, deaths_are_rare;
+};
+
+/* Over all runs: what has been seen, so that the test cannot pass by testing nothing. */
+static struct {
+    uint32_t steps[RING_UNDO + 1];
+    uint32_t puts, gets, replanned, late_undos, stores_lost, losses, copies;
+} seen;
+
+static uint64_t bit(uint32_t id)
+{
+    return UINT64_C(1) << id;
+}
+
+static bool one_in(struct world *w, uint64_t n)
+{
+    return prng_below(&w->prng, n) == 0;
+}
+
+static struct ring *newest(struct world *w)
+{
+    return w->rings[w->newest];
+}
+
+static bool serves(const struct world *w, uint32_t id, uint64_t epoch)
+{
+    const struct node *n = &w->nodes[id];
+    return n->exists && n->up && !n->out && n->epoch == epoch;
+}
+
+static const struct member *member_of(const struct ring *r, uint32_t id)
+{
+    return ring_value_find(&r->value, id);
+}
+
+static bool dead(const struct ring *r, uint32_t id)
+{
+    return member_of(r, id)->dead;
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+/* What was read stays read when somebody is given up midway. */
+static void note_sources(struct world *w, uint32_t self, const struct ring *r)
+{
+    struct node *n = &w->nodes[self];
+    bool same = n->since == r->value.since;
+    n->since = r->value.since;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        struct ring_sources s = {0};
+        bool finished = same && n->needed[p] == 0;
+        bool lossy = ring_takes_over(r, p, self, &s) && s.lossy && !finished && !dead(r, self);
+        seen.losses += lossy && !w->lossy[p];
+        w->lossy[p] = w->lossy[p] || lossy;
+        n->sources[p] = 0;
+        for (uint32_t i = 0; i < s.count; i++)
+            n->sources[p] |= bit(s.members[i]);
+        n->taken[p] = same ? n->taken[p] & n->sources[p] : 0;
+        finished = finished || (uint32_t)__builtin_popcountll(n->taken[p]) >= s.needed;
+        n->needed[p] = finished ? 0 : s.needed;
+    }
+}
+
+static void adopt(struct world *w, uint32_t self, uint64_t epoch)
+{
+    struct node *n = &w->nodes[self];
+    const struct ring *r = w->rings[epoch];
+    const struct member *m = member_of(r, self);
+    n->epoch = epoch;
+    n->out = !m || m->store_id == 0;
+    if (n->out)
+        return;
+    if (r->value.phase != RING_STABLE) {
+        note_sources(w, self, r);
+        return;
+    }
+    n->since = 0;
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        if (!ring_is_home(r, p, self) && !one_in(w, 4))
+            n->rows[p] = 0;
+}
+
+static void say_whole(struct world *w, uint32_t self)
+{
+    struct node *n = &w->nodes[self];
+    const struct ring *r = w->rings[n->epoch];
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        if (n->needed[p] > 0)
+            return;
+    n->said_whole = r->value.source_epoch;
+}
+
+/* One source of one partition is read, all of it at once. */
+static void take_over(struct world *w, uint32_t self, uint32_t p, uint32_t source)
+{
+    struct node *n = &w->nodes[self], *from = &w->nodes[source];
+    bool wanted = n->needed[p] && (n->sources[p] & bit(source) & ~n->taken[p]);
+    if (!wanted || !serves(w, self, n->epoch) || !serves(w, source, n->epoch))
+        return;
+    n->rows[p] = n->rows[p] > from->rows[p] ? n->rows[p] : from->rows[p];
+    n->taken[p] |= bit(source);
+    if ((uint32_t)__builtin_popcountll(n->taken[p]) >= n->needed[p])
+        n->needed[p] = 0;
+    seen.copies++;
+}
+
+/* ---- the drivers ----------------------------------------------------------------------------- */
+
+static void count_step(const struct ring_value *from, enum ring_step step, const struct ring_value *to)
+{
+    seen.steps[step]++;
+    seen.late_undos += step == RING_UNDO && from->switched;
+    for (uint32_t i = 0; i < to->member_count; i++) {
+        const struct member *was = ring_value_find(from, to->members[i].id);
+        seen.stores_lost += was && was->store_id != 0 && to->members[i].store_id == 0;
+    }
+}
+
+/* Who joins is there from now on, without a ring. */
+static void decide(struct world *w, struct ring_value *value_owned)
+{
+    assert_int_equal(value_owned->epoch, w->newest + 1);
+    assert_true(value_owned->epoch < RINGS_MAX);
+    for (uint32_t i = 0; i < value_owned->member_count; i++) {
+        struct node *n = &w->nodes[value_owned->members[i].id];
+        assert_true(value_owned->members[i].id < NODES_MAX);
+        if (!n->exists)
+            *n = (struct node){.exists = true, .up = true};
+    }
+    w->newest++;
+    w->rings[w->newest] = ring_taking(value_owned);
+}
+
+/* Nothing is finished before it may be, whatever the driver has heard. */
+static void check_finish(const struct world *w, const struct ring *r)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        struct ring_slot slots[REPLICAS_MAX];
+        uint32_t count = ring_slots(r, p, slots);
+        for (uint32_t i = 0; i < count; i++)
+            if (slots[i].from && slots[i].from != slots[i].to && !dead(r, slots[i].from))
+                assert_true(w->nodes[slots[i].from].epoch >= r->value.epoch);
+    }
+}
+
+static enum ring_step drive(struct world *w, bool exact)
+{
+    static const uint64_t deaths_us[] = {0, RING_GIVE_UP_US, RING_UNDO_US, UINT64_MAX};
+    struct ring_word words[NODES_MAX];
+    uint32_t count = 0;
+    const struct ring *r = newest(w);
+    for (uint32_t i = 0; i < r->value.member_count; i++) {
+        uint32_t id = r->value.members[i].id;
+        const struct node *n = &w->nodes[id];
+        if (!exact && one_in(w, 20))
+            continue; /* not heard of */
+        bool alive = n->up && !n->out && (exact || !one_in(w, 10));
+        uint64_t dead_us = exact ? UINT64_MAX : deaths_us[prng_below(&w->prng, 4)];
+        words[count++] = (struct ring_word){.member = id,
+                                            .epoch = exact ? n->epoch : n->known_epoch,
+                                            .whole_epoch = exact ? n->said_whole : n->known_whole,
+                                            .alive = alive,
+                                            .dead_us = alive ? 0 : dead_us};
+    }
+    enum ring_step step;
+    struct ring_value next;
+    assert_int_equal(ring_change_next(r, words, count, &step, &next), KV_OK);
+    if (step == RING_WAIT)
+        return step;
+    if (step == RING_FINISH)
+        check_finish(w, r);
+    count_step(&r->value, step, &next);
+    decide(w, &next);
+    return step;
+}
+
+/* False: refused. */
+static bool ask(struct world *w, struct ring_change c)
+{
+    bool known;
+    char error[128];
+    struct ring_value next;
+    const struct ring_value *v = &newest(w)->value;
+    if (ring_change_check(v, &c, &known, error) != KV_OK)
+        return false;
+    if (known)
+        return true;
+    assert_int_equal(ring_change_ask(v, &c, &next), KV_OK);
+    decide(w, &next);
+    return true;
+}
+
+static struct ring_change join_as(struct world *w, const char *name)
+{
+    struct ring_change c = {.kind = RING_JOIN, .store_id = ++w->last_store, .weight = 1};
+    snprintf(c.name, sizeof c.name, "%s", name);
+    return c;
+}
+
+static bool removal_waits(const struct ring_value *v)
+{
+    for (uint32_t i = 0; i < v->queue_count; i++)
+        if (v->queue[i].kind == RING_REMOVE || v->queue[i].kind == RING_JOIN)
+            return true;
+    return false;
+}
+
+static void ask_something(struct world *w)
+{
+    const struct ring_value *v = &newest(w)->value;
+    const struct member *m = &v->members[prng_below(&w->prng, v->member_count)];
+    struct ring_change c = {.kind = RING_WEIGHT, .member = m->id};
+    if (v->queue_count >= 3 || v->next_id + 4 >= NODES_MAX)
+        return;
+    bool gives_up = removal_waits(v) && !one_in(w, 8); /* two at once may lose what was acknowledged */
+    char name[16];
+    snprintf(name, sizeof name, "new%u", (uint32_t)w->last_store);
+    switch (prng_below(&w->prng, 6)) {
+    case 0: ask(w, join_as(w, name)); return;
+    case 1:
+        if (!gives_up)
+            ask(w, join_as(w, m->name));
+        return;
+    case 2: c.kind = RING_LEAVE; break;
+    case 3:
+        if (gives_up)
+            return;
+        c.kind = RING_REMOVE;
+        break;
+    case 4: c.weight = 1 + (uint32_t)prng_below(&w->prng, 3); break;
+    default: c.kind = RING_ZONE; snprintf(c.zone, sizeof c.zone, "z%u", (uint32_t)prng_below(&w->prng, 2));
+    }
+    ask(w, c);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* Slots, by the table of the ring: who counts, and how many of them have `members`. */
+static uint32_t slots_with(const struct ring *r, uint32_t p, uint64_t members, bool written)
+{
+    const uint16_t *list = r->table + (size_t)p * r->width;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->homes; i++) {
+        const struct member *home = &r->value.members[list[i]];
+        uint16_t twin = r->twin_width ? r->twins[(size_t)p * r->twin_width + i] : RING_NOBODY;
+        bool with_twin = !written || twin == RING_NOBODY || (members & bit(r->value.members[twin].id));
+        count += !home->dead && (members & bit(home->id)) && with_twin;
+    }
+    return count;
+}
+
+/* What a member said it has it may have dropped under a STABLE ring in between, and may have become a home of
+ * again: it is believed only when there was none that the coordinator has not seen. */
+static bool acks_stay(const struct world *w, uint64_t from, uint64_t to)
+{
+    return to == from + 1 || (w->rings[to]->value.since != 0 && w->rings[to]->value.since <= from + 1);
+}
+
+static void begin_op(struct world *w, struct op *o)
+{
+    uint32_t via = (uint32_t)prng_below(&w->prng, newest(w)->value.next_id);
+    if (!w->nodes[via].exists || w->nodes[via].epoch == 0)
+        return;
+    *o = (struct op){.active = true, .put = one_in(w, 2), .epoch = w->nodes[via].epoch};
+    o->partition = (uint32_t)prng_below(&w->prng, PARTITIONS);
+    o->floor = w->completed[o->partition];
+    o->writing = o->put;
+    if (o->put)
+        o->value = ++w->last_value;
+}
+
+static void read_enough(struct world *w, struct op *o)
+{
+    const struct ring *r = w->rings[o->epoch];
+    if (slots_with(r, o->partition, o->answered, false) < r->homes / 2 + 1)
+        return;
+    if (o->value < o->floor && !w->lossy[o->partition])
+        fail_msg("partition %u under ring %u (phase %u): a get saw %u, %u had been acknowledged",
+                 o->partition, (uint32_t)o->epoch, r->value.phase, (uint32_t)o->value, (uint32_t)o->floor);
+    o->writing = true;
+}
+
+static void write_enough(struct world *w, struct op *o)
+{
+    const struct ring *r = w->rings[o->epoch];
+    if (slots_with(r, o->partition, o->acked, true) < r->homes / 2 + 1)
+        return;
+    uint64_t *completed = &w->completed[o->partition];
+    *completed = *completed > o->value ? *completed : o->value;
+    o->active = false;
+    if (o->put)
+        seen.puts++;
+    else
+        seen.gets++;
+}
+
+static void message_to_one(struct world *w, struct op *o)
+{
+    const struct ring *r = w->rings[o->epoch];
+    uint32_t holders[2 * REPLICAS_MAX], count = ring_holders(r, o->partition, holders);
+    if (count == 0)
+        return;
+    uint32_t id = holders[prng_below(&w->prng, count)];
+    if (!serves(w, id, o->epoch))
+        return;
+    uint64_t *row = &w->nodes[id].rows[o->partition];
+    if (o->writing) {
+        *row = *row > o->value ? *row : o->value;
+        o->acked |= bit(id);
+        write_enough(w, o);
+        return;
+    }
+    if (*row > o->value)
+        o->acked = 0;
+    o->value = *row > o->value ? *row : o->value;
+    o->acked |= *row == o->value ? bit(id) : 0;
+    o->answered |= bit(id);
+    read_enough(w, o);
+}
+
+static void replan(struct world *w, struct op *o)
+{
+    uint32_t via = (uint32_t)prng_below(&w->prng, newest(w)->value.next_id);
+    uint64_t epoch = w->nodes[via].epoch;
+    if (!w->nodes[via].exists || epoch <= o->epoch)
+        return;
+    seen.replanned++;
+    if (!acks_stay(w, o->epoch, epoch))
+        o->acked = 0;
+    o->epoch = epoch;
+    o->answered = 0; /* a get asks again */
+    if (!o->put) {
+        o->writing = false;
+        o->value = 0;
+        o->acked = 0;
+    } else {
+        write_enough(w, o);
+    }
+}
+
+static void go_on(struct world *w, struct op *o)
+{
+    if (!o->active)
+        begin_op(w, o);
+    else if (one_in(w, 60))
+        o->active = false; /* its coordinator died */
+    else if (one_in(w, 8))
+        replan(w, o);
+    else
+        message_to_one(w, o);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static void node_event(struct world *w)
+{
+    uint32_t id = (uint32_t)prng_below(&w->prng, newest(w)->value.next_id);
+    struct node *n = &w->nodes[id];
+    if (!n->exists || n->out)
+        return;
+    if (one_in(w, n->up ? w->deaths_are_rare : 8))
+        n->up = !n->up;
+    if (!n->up)
+        return;
+    switch (prng_below(&w->prng, 4)) {
+    case 0:
+        if (n->epoch < w->newest)
+            adopt(w, id, n->epoch + 1 + prng_below(&w->prng, w->newest - n->epoch));
+        break;
+    case 1:
+        n->known_epoch = n->epoch;
+        n->known_whole = n->said_whole;
+        break;
+    default:
+        for (uint32_t p = 0; p < PARTITIONS; p++)
+            take_over(w, id, p, (uint32_t)prng_below(&w->prng, newest(w)->value.next_id));
+        if (n->epoch && w->rings[n->epoch]->value.phase == RING_PENDING)
+            say_whole(w, id);
+    }
+}
+
+static void event(struct world *w)
+{
+    uint64_t dice = prng_below(&w->prng, 100);
+    if (dice < 55)
+        go_on(w, &w->ops[prng_below(&w->prng, OPS)]);
+    else if (dice < 95)
+        node_event(w);
+    else if (!one_in(w, w->steps_are_rare))
+        return;
+    else if (dice < 99)
+        drive(w, false);
+    else
+        ask_something(w);
+}
+
+/* Everybody is up and hears everything at once; who has stopped for good is removed, or replaced. */
+static void come_to_rest(struct world *w)
+{
+    for (uint32_t turn = 0; turn < 300; turn++) {
+        for (uint32_t id = 1; id < NODES_MAX; id++) {
+            struct node *n = &w->nodes[id];
+            n->up = true;
+            if (n->exists && !n->out && n->epoch < w->newest)
+                adopt(w, id, w->newest);
+            const struct member *m = member_of(newest(w), id);
+            if (n->exists && n->out && m && !ask(w, (struct ring_change){.kind = RING_REMOVE, .member = id}))
+                ask(w, join_as(w, m->name)); /* the last one: it is replaced */
+        }
+        for (uint32_t id = 1; id < NODES_MAX; id++) {
+            for (uint32_t i = 0; i < PARTITIONS * NODES_MAX && w->nodes[id].exists; i++)
+                take_over(w, id, i % PARTITIONS, i / PARTITIONS);
+            if (serves(w, id, w->newest) && newest(w)->value.phase == RING_PENDING)
+                say_whole(w, id);
+        }
+        if (drive(w, true) == RING_WAIT && newest(w)->value.phase == RING_STABLE &&
+            newest(w)->value.queue_count == 0)
+            return;
+    }
+    fail_msg("ring %u does not come to rest: phase %u, queue %u", (uint32_t)w->newest, newest(w)->value.phase,
+             newest(w)->value.queue_count);
+}
+
+/* Any majority of the homes there are shows what was acknowledged. */
+static void check_rest(const struct world *w, const struct ring *r)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        uint32_t homes[PREFERENCE_MAX], without = 0;
+        ring_preference(r, p, homes);
+        for (uint32_t i = 0; i < r->homes; i++)
+            without += w->nodes[homes[i]].rows[p] < w->completed[p];
+        assert_true(without < r->homes / 2 + 1 || w->lossy[p]);
+    }
+}
+
+static void run(uint64_t seed)
+{
+    struct world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    prng_init(&w->prng, seed);
+    uint32_t count =
+        one_in(w, 4) ? 1 + (uint32_t)prng_below(&w->prng, 3) : 3 + (uint32_t)prng_below(&w->prng, 4);
+    struct ring_value first = numbered_value(count, 0);
+    first.partitions = PARTITIONS;
+    first.replicas = one_in(w, 3) ? 2 + (uint32_t)prng_below(&w->prng, 4) : 3;
+    w->last_store = 1000;
+    w->steps_are_rare = 1 + (uint32_t)prng_below(&w->prng, 12);
+    w->deaths_are_rare = 10 + (uint32_t)prng_below(&w->prng, 300);
+    decide(w, &first);
+    for (uint32_t id = 1; id <= count; id++)
+        adopt(w, id, 1);
+    for (uint32_t i = 0; i < EVENTS && w->newest < RINGS_MAX / 2; i++)
+        event(w);
+    come_to_rest(w);
+    check_rest(w, newest(w));
+    for (uint64_t epoch = 1; epoch <= w->newest; epoch++)
+        ring_destroy(w->rings[epoch]);
+    free(w);
+}
+
+static void no_get_misses_what_was_acknowledged(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= RUNS; seed++) {
+        if (getenv("SEED") && strtoull(getenv("SEED"), NULL, 10) != seed)
+            continue;
+        printf("SEED=%u\r", (uint32_t)seed); /* of the run that fails */
+        run(seed);
+    }
+    printf("%u puts, %u gets, %u went on under a newer ring; %u copies, %u of too few; stores lost: %u\n",
+           seen.puts, seen.gets, seen.replanned, seen.copies, seen.losses, seen.stores_lost);
+    for (uint32_t step = RING_BEGIN; step <= RING_UNDO; step++) {
+        printf("%s: %u\n", ring_step_name(step), seen.steps[step]);
+        assert_true(getenv("SEED") || seen.steps[step] > 0);
+    }
+    printf("undone after a switch: %u\n", seen.late_undos);
+    assert_true(getenv("SEED") || (seen.late_undos > 0 && seen.stores_lost > 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_get_misses_what_was_acknowledged)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
