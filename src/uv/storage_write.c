@@ -10,7 +10,7 @@
 #include "model/pack.h"
 #include "uv/storage_state.h"
 
-static void die(const char *what, int rc)
+static _Noreturn void die(const char *what, int rc)
 {
     /* No log machinery: the loop may be waiting for us. Nothing unacknowledged is acknowledged any more. */
     fprintf(stderr, "level=error event=storage_failed what=%s status=%s text=\"%s; leaving at once\"\n", what,
@@ -48,17 +48,6 @@ static int write_puts(struct storage *s, struct store_put *puts, size_t count)
     return rc;
 }
 
-/* All of them get the same answer. */
-static void write_batch(struct storage *s, struct storage_job **jobs, size_t count)
-{
-    struct store_put puts[STORAGE_BATCH_MAX];
-    for (size_t i = 0; i < count; i++)
-        puts[i] = jobs[i]->put;
-    int rc = write_puts(s, puts, count);
-    for (size_t i = 0; i < count; i++)
-        set_written(s, jobs[i], rc);
-}
-
 /* Only reads, but on this thread it sees all writes that were asked for before. */
 static void look_for_keys(struct storage *s, struct storage_job *job)
 {
@@ -86,46 +75,6 @@ static const char *job_word(const struct storage_job *job)
     case EF_STORE_TREE: return "tree";
     default: return "hint";
     }
-}
-
-static uint32_t count_rows(const struct blob *pack)
-{
-    struct bytes rest = blob_bytes(pack);
-    struct packed_row row;
-    uint32_t count = 0;
-    while (rest.len && pack_take(&rest, &row) == KV_OK)
-        count++;
-    return count;
-}
-
-/* The rows of a pack as puts, each with a payload of its own. KV_E_NO_MEMORY; what was made is released by
- * the caller all the same. */
-static int unpack(const struct blob *pack, struct store_put *puts)
-{
-    struct bytes rest = blob_bytes(pack);
-    struct packed_row row;
-    for (; rest.len && pack_take(&rest, &row) == KV_OK; puts++) {
-        puts->key = row.key;
-        puts->row = row.row;
-        puts->row.payload = blob_copy(row.payload);
-        if (row.payload.len && !puts->row.payload)
-            return KV_E_NO_MEMORY;
-    }
-    return KV_OK;
-}
-
-/* One batch, whatever its size. Without memory for it nothing is written, and whoever asked may ask again. */
-static void write_pack(struct storage *s, struct storage_job *job)
-{
-    uint32_t count = count_rows(job->pack);
-    struct store_put *puts = calloc(count + 1, sizeof *puts);
-    int rc = puts ? unpack(job->pack, puts) : KV_E_NO_MEMORY;
-    if (rc == KV_OK)
-        rc = write_puts(s, puts, count);
-    for (uint32_t i = 0; puts && i < count; i++)
-        row_release(&puts[i].row);
-    free(puts);
-    set_written(s, job, rc);
 }
 
 static void write_other(struct storage *s, struct storage_job *job)
@@ -157,32 +106,121 @@ static void write_other(struct storage *s, struct storage_job *job)
     job->event.written.deleted = deleted;
 }
 
-/* In order of arrival; runs of puts become batches. Results go to `to`. */
+/* ---- batches: runs of puts and packs, all written at once ---- */
+
+struct batch {
+    struct storage_job *jobs[STORAGE_BATCH_MAX];
+    size_t count;
+    size_t rows;
+    size_t bytes;      /* of payloads */
+    size_t pack_bytes; /* of which in packs */
+};
+
+static uint32_t count_rows(const struct blob *pack)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row row;
+    uint32_t count = 0;
+    while (rest.len && pack_take(&rest, &row) == KV_OK)
+        count++;
+    return count;
+}
+
+static void batch_add(struct batch *b, struct storage_job *job)
+{
+    size_t bytes = blob_bytes(job->type == EF_STORE_MERGE ? job->pack : job->put.row.payload).len;
+    b->jobs[b->count++] = job;
+    b->rows += job->type == EF_STORE_MERGE ? count_rows(job->pack) : 1;
+    b->bytes += bytes;
+    b->pack_bytes += job->type == EF_STORE_MERGE ? bytes : 0;
+}
+
+static bool batch_is_full(const struct batch *b)
+{
+    return b->count == STORAGE_BATCH_MAX || b->bytes >= STORAGE_BATCH_MAX_BYTES ||
+           b->pack_bytes >= STORAGE_PACKS_MAX_BYTES;
+}
+
+/* The rows of a pack as puts, each with a payload of its own. NULL: no memory. */
+static struct store_put *unpack(const struct blob *pack, struct store_put *puts)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row row;
+    for (; rest.len && pack_take(&rest, &row) == KV_OK; puts++) {
+        *puts = (struct store_put){.key = row.key, .row = row.row};
+        puts->row.payload = blob_copy(row.payload);
+        if (row.payload.len && !puts->row.payload)
+            return NULL;
+    }
+    return puts;
+}
+
+/* Rows of packs own their payload, those of puts are their jobs'. */
+static void release_unpacked(const struct batch *b, struct store_put *puts)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->jobs[i]->type != EF_STORE_MERGE) {
+            puts++;
+            continue;
+        }
+        for (uint32_t k = count_rows(b->jobs[i]->pack); k > 0; k--)
+            row_release(&puts++->row);
+    }
+}
+
+static int write_with_packs(struct storage *s, const struct batch *b)
+{
+    struct store_put *puts = calloc(b->rows, sizeof *puts), *at = puts;
+    for (size_t i = 0; at && i < b->count; i++) {
+        if (b->jobs[i]->type == EF_STORE_MERGE)
+            at = unpack(b->jobs[i]->pack, at);
+        else
+            *at++ = b->jobs[i]->put;
+    }
+    if (!at)
+        die("unpack", KV_E_NO_MEMORY);
+    int rc = write_puts(s, puts, b->rows);
+    release_unpacked(b, puts);
+    free(puts);
+    return rc;
+}
+
+static int write_without(struct storage *s, const struct batch *b)
+{
+    struct store_put puts[STORAGE_BATCH_MAX];
+    for (size_t i = 0; i < b->count; i++)
+        puts[i] = b->jobs[i]->put;
+    return write_puts(s, puts, b->count);
+}
+
+/* All of them get the same answer. */
+static void batch_write(struct storage *s, struct batch *b)
+{
+    if (b->count == 0)
+        return;
+    int rc = b->pack_bytes ? write_with_packs(s, b) : write_without(s, b);
+    for (size_t i = 0; i < b->count; i++)
+        set_written(s, b->jobs[i], rc);
+    b->count = b->rows = b->bytes = b->pack_bytes = 0;
+}
+
+/* In order of arrival. Results go to `to`. */
 void write_all(struct storage *s, struct list *jobs, struct list *to)
 {
-    struct storage_job *batch[STORAGE_BATCH_MAX];
-    size_t count = 0, bytes = 0;
+    struct batch batch = {.count = 0};
     struct list *node;
     while ((node = list_pop_front(jobs)) != NULL) {
         struct storage_job *job = container_of(node, struct storage_job, link);
         list_push_back(to, &job->link);
-        bool is_put = job->type == EF_STORE_WRITE;
-        if (is_put) {
-            batch[count++] = job;
-            bytes += blob_bytes(job->put.row.payload).len;
-            if (count < STORAGE_BATCH_MAX && bytes < STORAGE_BATCH_MAX_BYTES)
-                continue;
-        }
-        if (count)
-            write_batch(s, batch, count);
-        count = bytes = 0;
-        if (job->type == EF_STORE_MERGE)
-            write_pack(s, job);
-        else if (!is_put)
+        bool joins = job->type == EF_STORE_WRITE || job->type == EF_STORE_MERGE;
+        if (joins)
+            batch_add(&batch, job);
+        if (!joins || batch_is_full(&batch))
+            batch_write(s, &batch);
+        if (!joins)
             write_other(s, job);
     }
-    if (count)
-        write_batch(s, batch, count);
+    batch_write(s, &batch);
 }
 
 void sync_if_due(struct storage *s, bool now)
