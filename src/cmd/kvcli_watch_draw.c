@@ -134,7 +134,7 @@ static void draw_title(struct canvas *c, const struct watch_view *v, const struc
     end_line(c);
 }
 
-/* The change that is under way, and what waits. */
+/* The change that is under way, what waits, and how far it is. */
 static void draw_change(struct canvas *c, const struct watch_view *v)
 {
     const struct progress *p = &v->progress;
@@ -144,15 +144,16 @@ static void draw_change(struct canvas *c, const struct watch_view *v)
         return;
     put(c, WARN, changing ? "changes: " : "waits: ");
     put(c, PLAIN, "%s", v->queue_count ? v->queue[0] : "?");
-    if (changing && p->total) {
-        put(c, PLAIN, "%s%" PRIu64 " of %" PRIu64 " partitions, %s%s%s", dot(c), p->done, p->total,
-            human_percent(p->done, p->total, percent), dot(c), human_bytes((double)p->bytes, bytes));
-        if (progress_left_s(p) > 0)
-            put(c, PLAIN, ", %s/s, %s left", human_bytes(p->bytes_per_s, pace),
-                human_seconds(progress_left_s(p), left));
-    }
     if (v->queue_count > 1)
-        put(c, DIM, "%s%u more wait%s", dot(c), v->queue_count - 1, v->queue_count == 2 ? "s" : "");
+        put(c, DIM, ", %u more wait%s", v->queue_count - 1, v->queue_count == 2 ? "s" : "");
+    end_line(c);
+    if (!changing || p->total == 0)
+        return;
+    put(c, PLAIN, "         %" PRIu64 " of %" PRIu64 " partitions, %s%s%s", p->done, p->total,
+        human_percent(p->done, p->total, percent), dot(c), human_bytes((double)p->bytes, bytes));
+    if (progress_left_s(p) > 0)
+        put(c, PLAIN, ", %s/s, %s left", human_bytes(p->bytes_per_s, pace),
+            human_seconds(progress_left_s(p), left));
     end_line(c);
 }
 

@@ -45,12 +45,28 @@ wrong "a file to load that is not there" 'cannot read /no/such' load /no/such
 wrong "explain of what has no story" 'explain get KEY, or explain put KEY VALUE; not .del.' explain del a
 wrong "a fault that is none" "no fault 'crash'" fault crash
 wrong "a delay of nothing" 'how many ms' fault delay
+wrong "node without a word" 'node: something is missing.*Usage' node
+wrong "node with a word that is none" "no 'node fly'.*Usage" node fly n1
+wrong "node leave of nobody" 'node leave takes: NAME' node leave
+wrong "node list with a name" 'node list takes: no more words' node list n1
+wrong "node weight without one" 'node weight takes: NAME W' node weight n1
+wrong "node weight that is none" "'17' is no number from 1 to 16" node weight n1 17
+wrong "node leave does not take" 'node leave does not take --weight' node leave n1 --weight 2
+wrong "node add without --plan says how a node joins" 'kvd --name n9 --data DIR .*--join' node add n9
+wrong "a name that is none" "'no name' is no name" -n 127.0.0.1:1 node leave 'no name'
+wrong "--plan of another command" 'get does not take --plan' get a --plan
+exits "node leave where no node is" 7 'no_node' kvcli -n 127.0.0.1:1 node leave n1
 exits "help of a command" 0 '^put KEY VALUE' kvcli help put
 exits "help of none" 2 "no command 'frob'" kvcli help frob
 
 exits "kvd without what it needs" 2 '--name, --data and --listen are needed' kvd --name n1
 exits "kvd with a wrong address" 2 "--listen 'here' is no HOST:PORT" kvd --listen here
 exits "kvd with wrong founders" 2 "'n1' is no NAME=HOST:PORT" kvd --initial n1
+exits "kvd with nobody to join" 2 '--join: the list is empty' kvd --join ,
+exits "kvd with a wrong address to join" 2 "--join: 'there' is no HOST:PORT" kvd --join there
+exits "kvd cannot found and join" 2 '--initial founds a cluster, --join joins one' \
+    kvd --name n1 --data "$TMP/none" --listen 127.0.0.1:1 --initial n1=127.0.0.1:1 --join 127.0.0.1:2
+exits "kvd with a wrong rate" 2 "--transfer-rate '0': a number from 1 to" kvd --transfer-rate 0
 exits "kvd with a wrong name" 2 "--name 'a b'" kvd --name 'a b'
 exits "kvd with a wrong sync" 2 "--sync 'maybe': always, interval or none" kvd --sync maybe
 exits "kvd with a number too large" 2 "--replicas '8': a number from 1 to 7" kvd --replicas 8
@@ -81,6 +97,7 @@ exits "cluster.sh: a wrong sync" 2 "--sync 'often'" cluster up --sync often
 exits "cluster.sh: a wrong port" 2 "--base-port '99999': 1024 to 65100, or auto" cluster up --base-port 99999
 exits "cluster.sh: programs that are not there" 1 'no kvd and kvcli in /no/such' cluster up --bin /no/such
 exits "cluster.sh: up with a word too many" 2 "up takes no 'now'" cluster up now
+exits "cluster.sh: --dead of what is none" 2 '\-\-dead is for remove' cluster stop 1 --dead
 check "and nothing was made" test ! -e "$DIR/n1"
 
 # ---- a cluster ----
@@ -97,6 +114,14 @@ exits "a second up says so" 0 'is running in .* already \(3 of 3 nodes\); nothin
 equals "and changes nothing" "$pids" "$(cat "$DIR"/n?/pid)"
 exits "cluster.sh: a node that is none" 2 "'4' is no node of this cluster \(1 to 3\)" cluster kill 4
 exits "cluster.sh: no node named" 2 'kill: which node' cluster kill
+exits "cluster.sh: remove of nobody" 2 'remove: which node' cluster remove
+exits "cluster.sh: remove --dead of a living node" 1 'n2 is running; without --dead it leaves in peace' cluster remove 2 --dead
+exits "cluster.sh: add takes no number" 2 "add takes no '7': the next free number is taken" cluster add 7
+exits "cluster.sh: partition of nothing" 2 'partition: which groups' cluster partition
+exits "cluster.sh: partition of one group" 2 'at least two groups' cluster partition 1,2,3
+exits "cluster.sh: partition with a node twice" 2 'n1 is named twice' cluster partition 1/2,1
+exits "cluster.sh: partition with a node that is none" 2 "'7' is no node of this cluster" cluster partition 1/7
+exits "cluster.sh: heal of what is whole" 0 'the network is not cut' cluster heal
 exits "cluster.sh: start of what runs" 0 'n2 is running already' cluster start n2
 exits "env is for eval" 0 '^export PATH=.*export KV_NODES=127' cluster env
 exits "logs shows the log" 124 'event=listening' timeout 1 "$TOP/scripts/cluster.sh" logs 2 --dir "$DIR"
@@ -131,13 +156,25 @@ exits "JSON of bytes that are no UTF-8" 0 '"value":\{"base64":"/wA="\}' kvcli --
 exits "JSON of a TTL" 0 '"ttl_ms":[0-9]+' bash -c 'kvcli put brief v --ttl 100 && kvcli --json get brief'
 exits "JSON of status" 0 '^\{"cluster":"gureum","seen_by":"n2","ring_hash":"[0-9a-f]{16}","members":\[\{"name":"n1","id":"1","addr":"127.0.0.1:[0-9]+","zone":"","state":"alive","ring":"normal","partitions":4096,"share":0\.33' \
     kvcli --json --via n2 status
+exits "and of the ring's change" 0 '"epoch":1,"phase":"stable","queue":\[\]\}$' kvcli --json --via n2 status
 exits "JSON of ring" 0 '^\{"ring_hash":"[0-9a-f]{16}",.*"partitions":4096,"replicas":3,"max_over_mean":1\.0,"members":\[\{"name":"n1"' kvcli --json ring
-exits "JSON of where" 0 '^\{"key":"k","token":"[0-9a-f]{16}","partition":[0-9]+,"homes":\["n[1-3]","n[1-3]","n[1-3]"\],"fallbacks":\[\]\}$' kvcli --json where k
+exits "JSON of where" 0 '^\{"key":"k","token":"[0-9a-f]{16}","partition":[0-9]+,"homes":\["n[1-3]","n[1-3]","n[1-3]"\],"fallbacks":\[\],"moving":\[\]\}$' kvcli --json where k
 exits "JSON of stats" 0 '^\{"node":"n3",.*"hints_waiting":0' kvcli --json stats n3
 exits "JSON of explain" 0 '"trace":\[\{"at_us":[0-9]+,"by":"client","node":"n[1-3]","text":"client sends the request to n[1-3]"\},.*"text":"has its answer: ok"' kvcli --json explain get k
 
 # For people.
 exits "status" 0 'cluster gureum, seen by n[1-3].*n3 +127.0.0.1:[0-9]+ .* alive +normal' kvcli status
+exits "node list" 0 'cluster gureum, seen by n[1-3].*n3 +127.0.0.1:[0-9]+ .* alive +normal' kvcli node list
+exits "node list --tsv" 0 $'n1\t1\t127.0.0.1:[0-9]+\t\talive\tnormal\t4096\t0.3333\t0\t0\t0' kvcli node list --tsv
+exits "node leave of who is no member" 6 'invalid: no member of the ring is named n9' kvcli node leave n9
+exits "node remove of a living member is refused" 6 'n2 .*(alive|lives)' kvcli node remove n2
+exits "node replace of a living member too" 6 'n2 is alive; only a dead member can be replaced' kvcli node replace n2
+exits "node leave --plan" 0 '^leave n3 would move [0-9]+ of (8192|12288) replicas of partitions \(least possible: [0-9]+\);.the busiest member would have 1.0[0-9] of the mean. Nothing was changed.' \
+    kvcli node leave n3 --plan
+exits "node add --plan" 0 '^join n4 would move [0-9]+ of 12288 replicas' kvcli node add n4 --plan
+exits "JSON of a plan" 0 '^\{"status":"ok","change":"weight n1 2","plan":true,"epoch":1,"moved":0,"least":0,"total":12288,"max_over_mean":1\.[0-9]+\}$' \
+    kvcli --json node weight n1 2 --plan
+exits "which has changed nothing" 0 'epoch 1:' kvcli ring
 exits "ring" 0 'ring [0-9a-f]{16}, epoch 1: 4096 partitions, 3 replicas; busiest member 1.00 of the mean' kvcli ring
 exits "where" 0 'token +[0-9a-f]{16}.partition +[0-9]+.homes +n' kvcli where k
 exits "stats of a node" 0 'counters of n2.*rows_written +[0-9]+' kvcli stats n2

@@ -264,7 +264,7 @@ static void a_change_is_on_the_page(void **state)
     const char *text = draw(80, 24, false, false);
     assert_non_null(strstr(text, "epoch 4, pending"));
     assert_non_null(
-        strstr(text, "\nchanges: leave n1 - 30 of 120 partitions, 25.0 % - 3.0 MiB - 1 more waits\n"));
+        strstr(text, "\nchanges: leave n1, 1 more waits\n         30 of 120 partitions, 25.0 % - 3.0 MiB\n"));
     assert_non_null(strstr(text, "leaving"));
     assert_non_null(strstr(text, "normal   25.0%")); /* what it has of its new share */
 }
