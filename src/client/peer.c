@@ -293,8 +293,11 @@ static void identify(struct client *c, struct peer *p, const struct msg_welcome 
     p->member = w->member_id;
     if (p->member == 0)
         return;
-    p->in_ring = ring_value_find(&c->ring_value, p->member) != NULL;
-    (void)map_set(&c->members, p->member, p); /* without it, it is asked as a stranger: slower, not wrong */
+    const struct member *m = ring_value_find(&c->ring_value, p->member);
+    p->in_ring = m && !m->dead;
+    if (!m || !m->dead)
+        (void)map_set(&c->members, p->member,
+                      p); /* without it, it is asked as a stranger: slower, not wrong */
 }
 
 void client_peer_welcome(struct client *c, uint64_t now_us, struct peer *p, const struct message *m)

@@ -235,13 +235,130 @@ static void home_that_always_loses_is_left_alone(void **state)
 /* The ring of epoch + 1 with the first `count` members. */
 static void change_ring(struct world *w, uint32_t count)
 {
-    struct buf encoded = {0};
     w->ring.member_count = count;
-    w->ring.epoch++;
-    assert_int_equal(ring_value_encode(&w->ring, &encoded), KV_OK);
-    blob_unref(w->ring_blob);
-    w->ring_blob = blob_copy(buf_bytes(&encoded));
-    buf_deinit(&encoded);
+    world_ring(w);
+}
+
+/* A change of the ring: n6 joins, n1 leaves, and n2 is given up if `dead`. */
+static void begin_change(struct world *w, bool dead)
+{
+    w->ring.member_count = 6;
+    w->ring.phase = RING_PENDING;
+    w->ring.since = w->ring.source_epoch = w->ring.epoch + 1;
+    w->ring.queue_count = 1;
+    w->ring.queue[0] = (struct ring_change){.kind = RING_LEAVE, .member = 1};
+    for (uint32_t i = 0; i < 6; i++) {
+        w->ring.members[i].old_weight = i < 5;
+        w->ring.members[i].weight = i > 0;
+    }
+    w->ring.members[1].dead = dead;
+    world_ring(w);
+}
+
+static uint32_t moves;
+
+static void look_at_moves(const struct kv_where *where, void *arg)
+{
+    (void)arg;
+    assert_int_equal(where->status, KV_OK);
+    assert_int_equal(where->home_count, 3);
+    for (uint32_t i = 0; i < where->move_count; i++) {
+        bool is_home = false;
+        assert_true(strcmp(where->moves[i].from, where->moves[i].to) != 0);
+        for (uint32_t h = 0; h < 3; h++)
+            is_home |= strcmp(where->homes[h], where->moves[i].from) == 0;
+        assert_true(is_home); /* the homes of before are read */
+    }
+    moves += where->move_count;
+}
+
+/* Requests go to the homes that are read, and to nobody who is given up; `where` says what moves. */
+static void a_changing_ring_is_followed(void **state)
+{
+    (void)state;
+    for (int dead = 0; dead < 2; dead++) {
+        struct world w;
+        struct outcome o;
+        world_init(&w, 6, 0, NULL);
+        change_ring(&w, 5);
+        world_warm(&w);
+        begin_change(&w, dead);
+        world_run(&w, 200 * MS);
+        world_get(&w, "warm", NULL, &o);
+        world_finish(&w, &o);
+        world_run(&w, 10 * MS);
+        assert_int_equal(w.client->ring_value.phase, RING_PENDING);
+        w.seen_count = moves = 0;
+        for (uint32_t i = 0; i < 60; i++) {
+            char key[16];
+            uint32_t homes[PREFERENCE_MAX];
+            snprintf(key, sizeof key, "key%u", i);
+            world_homes(&w, key, homes);
+            world_put(&w, key, "v", NULL, &o);
+            world_finish(&w, &o);
+            assert_int_equal(w.seen[w.seen_count - 1].node, homes[dead && homes[0] == 2]);
+            world_get(&w, key, NULL, &o);
+            world_finish(&w, &o);
+            assert_int_equal(o.status, KV_OK);
+            struct client_order where = {
+                .op = CLIENT_WHERE, .key = bytes_str(key), .callback.where = look_at_moves};
+            assert_int_equal(world_order(&w, &where), KV_OK);
+            world_drain(&w);
+        }
+        uint32_t at_two = 0;
+        for (uint32_t i = 0; i < w.seen_count; i++)
+            at_two += w.seen[i].node == 2;
+        assert_int_equal(at_two == 0, dead);
+        assert_in_range(moves, 20, 100); /* three fifths of the keys had n1 as a home */
+        world_deinit(&w);
+    }
+}
+
+/* Epoch after epoch under load, with the members that come and go: no request fails for it. */
+static void rings_change_under_load(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 6, 0, NULL);
+    change_ring(&w, 5);
+    world_warm(&w);
+    uint32_t before = w.done_count;
+    for (uint32_t i = 0; i < 3000; i++) {
+        char key[16];
+        struct kv_request q = {.flags = i % 3 ? 0 : KV_STRICT};
+        snprintf(key, sizeof key, "key%u", i % 100);
+        assert_int_equal(i % 2 ? world_put(&w, key, "v", &q, NULL) : world_get(&w, key, &q, NULL), KV_OK);
+        if (i == 500)
+            begin_change(&w, false);
+        if (i == 1000) {
+            w.ring.phase = RING_SWITCH;
+            world_ring(&w);
+        }
+        if (i == 1500) { /* n1 has left, and leaves */
+            w.ring.phase = RING_STABLE;
+            w.ring.since = w.ring.source_epoch = w.ring.queue_count = 0;
+            for (uint32_t m = 0; m < 6; m++)
+                w.ring.members[m].old_weight = 0;
+            memmove(w.ring.members, w.ring.members + 1, 5 * sizeof *w.ring.members);
+            w.ring.member_count = 5;
+            world_ring(&w);
+        }
+        if (i == 1600) {
+            world_mode(&w, 1, NODE_AWAY);
+        }
+        if (i % 100 == 7) { /* a coordinator that is between two rings */
+            w.nodes[2 + i / 100 % 5].say = KV_E_WRONG_RING;
+            w.nodes[2 + i / 100 % 5].say_times = 3;
+        }
+        if (i == 2000)
+            w.nodes[1].requests = 0;
+        world_run(&w, MS);
+    }
+    world_drain(&w);
+    assert_int_equal(w.done_count, before + 3000);
+    assert_int_equal(w.statuses[0] + w.statuses[-KV_E_NOT_FOUND], before + 3000);
+    assert_int_equal(w.nodes[1].requests, 0);
+    world_deinit(&w);
 }
 
 static void ignore_status(const struct kv_status *status, void *arg)
@@ -375,6 +492,8 @@ int main(void)
         cmocka_unit_test(via_of_one_request),
         cmocka_unit_test(home_that_always_loses_is_left_alone),
         cmocka_unit_test(newer_ring_is_fetched_and_used),
+        cmocka_unit_test(a_changing_ring_is_followed),
+        cmocka_unit_test(rings_change_under_load),
         cmocka_unit_test(vanished_node_costs_nothing),
         cmocka_unit_test(stopped_node_is_avoided_until_it_answers),
     };

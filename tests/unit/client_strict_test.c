@@ -46,6 +46,59 @@ static void stamps_of_one_handle_increase(void **state)
     world_deinit(&w);
 }
 
+/* A write is as old as its stamp: when it is too old for every node, its time is up. */
+static void a_write_ends_when_its_stamp_is_too_old(void **state)
+{
+    (void)state;
+    struct kv_request long_wait = {.timeout_ms = 600000};
+    struct world w;
+    struct outcome o;
+    world_init(&w, 5, 0, NULL);
+    world_warm_all(&w);
+    for (uint32_t i = 1; i <= 5; i++)
+        w.nodes[i].say = ANSWER_NOTHING;
+    world_put(&w, "key", "v", &long_wait, &o);
+    world_finish(&w, &o);
+    assert_int_equal(o.status, KV_E_TIMEOUT);
+    assert_true(o.unknown);
+    assert_int_equal(o.us, TIMEOUT_PUT_MAX_US);
+    world_get(&w, "key", &long_wait, &o);
+    world_finish(&w, &o);
+    assert_int_equal(o.us, 600 * SECOND);
+    world_deinit(&w);
+}
+
+/* The node whose clock it was minted by is far behind: there is another, as long as nothing was sent. */
+static void a_stamp_that_is_too_old_is_minted_anew(void **state)
+{
+    (void)state;
+    struct world w;
+    struct outcome o;
+    uint32_t homes[PREFERENCE_MAX];
+    world_init(&w, 5, 0, NULL);
+    world_warm_all(&w);
+    world_homes(&w, "key", homes);
+    for (int sent = 0; sent < 2; sent++) {
+        struct fake_node *n = &w.nodes[homes[sent]];
+        w.seen_count = 0;
+        n->say = KV_E_STALE;
+        n->say_times = 1;
+        n->hlc = hlc_from_ms(FAKE_WALL_MS + 1000000 * (uint64_t)(sent + 1));
+        world_mode(&w, homes[0], sent ? NODE_STOPPED : NODE_UP);
+        world_put(&w, "key", "v", NULL, &o);
+        world_finish(&w, &o);
+        assert_int_equal(o.status, KV_OK);
+        uint32_t at = 0;
+        while (w.seen[at].node != homes[sent])
+            at++;
+        struct stamp refused = w.seen[at].stamp, last = w.seen[w.seen_count - 1].stamp;
+        assert_int_equal(last.hlc == refused.hlc, sent); /* it may have been applied by who is silent */
+        assert_int_equal(last.hlc > n->hlc - 2, !sent);
+        world_run(&w, SECOND);
+    }
+    world_deinit(&w);
+}
+
 /* Whatever other clients wrote before is older, though their clocks ran ahead. */
 static void strict_put_is_above_what_is_there(void **state)
 {
@@ -184,6 +237,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stamps_are_the_clusters_time),
         cmocka_unit_test(stamps_of_one_handle_increase),
+        cmocka_unit_test(a_write_ends_when_its_stamp_is_too_old),
+        cmocka_unit_test(a_stamp_that_is_too_old_is_minted_anew),
         cmocka_unit_test(strict_put_is_above_what_is_there),
         cmocka_unit_test(strict_put_asks_once_and_keeps_its_stamp),
         cmocka_unit_test(late_answers_of_the_first_round_are_ignored),

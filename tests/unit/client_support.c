@@ -47,6 +47,16 @@ static void make_ring(struct world *w)
     buf_deinit(&encoded);
 }
 
+void world_ring(struct world *w)
+{
+    struct buf encoded = {0};
+    w->ring.epoch++;
+    assert_int_equal(ring_value_encode(&w->ring, &encoded), KV_OK);
+    blob_unref(w->ring_blob);
+    w->ring_blob = blob_copy(buf_bytes(&encoded));
+    buf_deinit(&encoded);
+}
+
 void world_init(struct world *w, uint32_t count, uint32_t seeds, const struct kv_options *options)
 {
     memset(w, 0, sizeof *w);

@@ -123,6 +123,9 @@ void world_mode(struct world *w, uint32_t node, enum node_mode mode);
 /* The node breaks its connection. */
 void world_break(struct world *w, uint32_t node);
 
+/* The nodes have another ring: w->ring as it is now, with the next epoch. */
+void world_ring(struct world *w);
+
 /* Homes of a key, in order. */
 uint32_t world_homes(struct world *w, const char *key, uint32_t out[PREFERENCE_MAX]);
 

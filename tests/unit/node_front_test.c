@@ -72,6 +72,15 @@ static void stamps_too_far_ahead_move_no_clock(void **state)
     say(&b, at, &m);
     assert_non_null(effect(&b, EF_STORE_WRITE));
     assert_true(b.node->clock.hlc == hlc_from_ms(b.now.wall_ms + CLOCK_DRIFT_MAX_MS));
+
+    /* Nor so far in the past that no replica would take it. The clock is what was seen: 500 ms ahead. */
+    m = put_of(&b, "k", "v");
+    m.request.row.stamp.hlc = hlc_from_ms(b.now.wall_ms + CLOCK_DRIFT_MAX_MS - ROW_AGE_MAX_MS - 1);
+    assert_int_equal(refused_with(&b, at, m), KV_E_STALE);
+    m = put_of(&b, "k", "v");
+    m.request.row.stamp.hlc = hlc_from_ms(b.now.wall_ms + CLOCK_DRIFT_MAX_MS - ROW_AGE_MAX_MS);
+    say(&b, at, &m);
+    assert_non_null(effect(&b, EF_STORE_WRITE));
     bench_destroy(&b);
 }
 
