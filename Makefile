@@ -167,6 +167,9 @@ SHELL_TESTS  := $(filter-out $(PURE_TESTS) $(WIRE_TESTS) $(STORE_TESTS) $(SIM_TE
 $(PURE_TESTS):   $(LIBCORE)
 $(WIRE_TESTS):   $(LIBWIRE) $(LIBCORE)
 $(WIRE_TESTS):   LDLIBS := $(WIRE_LIBS)
+# Repair has a bound on bytes sent: its tests count them in frames.
+$(call tests-of,repair): $(LIBWIRE)
+$(call tests-of,repair): LDLIBS := $(WIRE_LIBS)
 $(STORE_TESTS):  $(LIBSTORE) $(LIBCORE)
 $(STORE_TESTS):  LDLIBS := $(ROCKSDB_LIBS) -lpthread
 $(SIM_TESTS):    $(LIBSIM) $(LIBPURE) $(LIBWIRE) $(LIBCORE)

@@ -35,7 +35,7 @@ void entropy_destroy(struct entropy *e)
     for (uint32_t i = 0; i < e->peer_count; i++)
         free(e->peers[i]);
     free(e->peers);
-    free(e->held);
+    free(e->partitions);
     map_deinit(&e->by_member);
     free(e);
 }
@@ -59,11 +59,12 @@ static void drop_all(struct entropy *e)
 int entropy_ring_set(struct entropy *e, struct now now, const struct ring *ring)
 {
     drop_all(e);
-    free(e->held);
-    e->held_count = ring->value.partitions;
-    e->held = calloc(e->held_count, 1);
-    e->ring = e->held ? ring : NULL;
-    if (!e->held)
+    free(e->partitions);
+    e->partition_count = ring->value.partitions;
+    e->partitions = calloc(e->partition_count, sizeof *e->partitions);
+    e->again_count = 0;
+    e->ring = e->partitions ? ring : NULL;
+    if (!e->partitions)
         return KV_E_NO_MEMORY;
     round_start(e, now.mono_us);
     return KV_OK;
@@ -156,7 +157,32 @@ bool entropy_shared(const struct entropy *e, uint32_t partition, uint32_t member
            is_home(e, partition, e->config.self);
 }
 
-/* ---- rows */
+static bool in_session(const struct entropy *e, const struct session *s, uint32_t partition)
+{
+    for (uint64_t left = s->state > SESSION_ROOTS ? s->trees : 0; left; left &= left - 1)
+        if (e->slice.trees[__builtin_ctzll(left)].partition == partition)
+            return true;
+    return false;
+}
+
+bool entropy_engaged(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us)
+{
+    const struct partition_state *p = &e->partitions[partition];
+    for (uint32_t i = 0; i < ENTROPY_SESSIONS; i++)
+        if (e->sessions[i].member != member && in_session(e, &e->sessions[i], partition))
+            return true;
+    return p->engaged_until_us > now_us && p->engaged_with != member;
+}
+
+void entropy_engage(struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us)
+{
+    struct partition_state *p = &e->partitions[partition];
+    p->engaged_with = member;
+    p->engaged_until_us = now_us + ENTROPY_ENGAGED_US;
+}
+
+/* ---- rows
+ */
 
 static bool too_old(uint64_t began_hlc, uint64_t hlc)
 {
@@ -249,6 +275,8 @@ struct entropy_counters entropy_counters(const struct entropy *e)
         c.repair_left = (uint64_t)(slices - e->pass.next) * (all / slices);
     if (e->repair_wanted)
         c.repair_left += all;
+    for (uint32_t i = 0; e->again_count && i < e->partition_count; i++)
+        c.repair_left += e->partitions[i].again == AGAIN_WITH_ALL;
     return c;
 }
 
@@ -344,19 +372,19 @@ uint64_t entropy_deadline_us(const struct entropy *e)
 
 bool entropy_held(const struct entropy *e, uint32_t partition)
 {
-    return partition < e->held_count && e->held[partition] > 0;
+    return partition < e->partition_count && e->partitions[partition].held > 0;
 }
 
 void entropy_hold(struct entropy *e, uint32_t partition)
 {
-    KV_ASSERT(partition < e->held_count && e->held[partition] < UINT8_MAX);
-    e->held[partition]++;
+    KV_ASSERT(partition < e->partition_count && e->partitions[partition].held < UINT8_MAX);
+    e->partitions[partition].held++;
 }
 
 void entropy_release(struct entropy *e, uint32_t partition)
 {
     KV_ASSERT(entropy_held(e, partition));
-    e->held[partition]--;
+    e->partitions[partition].held--;
 }
 
 bool entropy_busy(const struct entropy *e, uint32_t partition)
@@ -383,7 +411,7 @@ void entropy_repair(struct entropy *e, struct now now, struct msg_repair_reply *
 
 void entropy_check(const struct entropy *e)
 {
-    uint64_t open = 0;
+    uint64_t open = 0, again = 0;
     for (uint32_t i = 0; i < ENTROPY_SESSIONS; i++) {
         session_check(e, &e->sessions[i]);
         open += e->sessions[i].state != SESSION_NONE;
@@ -396,4 +424,7 @@ void entropy_check(const struct entropy *e)
         KV_ASSERT(!p->todo || (p->reachable && e->slice.state == SLICE_COMPARING));
         KV_ASSERT(!p->at_once || p->reachable);
     }
+    for (uint32_t i = 0; e->ring && i < e->partition_count; i++)
+        again += e->partitions[i].again != AGAIN_NO;
+    KV_ASSERT(!e->ring || again == e->again_count);
 }

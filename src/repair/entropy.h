@@ -13,6 +13,8 @@
  * decide who sends. Everything that arrives is merged: nothing is ever undone by a comparison, so lost,
  * doubled and late messages, and sessions that end midway, do no harm. Rows younger than ENTROPY_YOUNG_MS are
  * left alone: writes that are under way are no damage.
+ * * One at a time: what differs is repaired with one peer, and the next finds it whole; nothing is sent
+ * twice.
  *
  * When. A round goes over all partitions, in slices, spread over `round_us`; every pair of homes meets once
  * in it, so after a round without faults and writes they are equal, wherever a row was missing. With a peer
@@ -45,9 +47,10 @@
 #define ENTROPY_ANSWER_US      UINT64_C(20000000) /* for an answer: 64 partitions may have to be hashed */
 #define ENTROPY_RETRY_US       UINT64_C(500000)   /* after a session that failed */
 #define ENTROPY_TRIES          3u                 /* then the peer is left for the next round */
+#define ENTROPY_ENGAGED_US     UINT64_C(2000000)
 #define ENTROPY_YOUNG_MS       2000u
 #define ENTROPY_SLICE_MAX      64u /* partitions that are compared together; bits of a word */
-#define ENTROPY_SLICES         64u /* of a round, at least where there are as many partitions */
+#define ENTROPY_SLICES         16u /* of a round, at least where there are as many partitions */
 #define ENTROPY_SESSIONS       4u
 #define ENTROPY_SERVES         16u
 #define ENTROPY_PAGE_BYTES     (256u << 10)

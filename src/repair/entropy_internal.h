@@ -2,7 +2,7 @@
  *
  *     entropy.c          life, ring, peers; dispatch; what other parts ask
  *     entropy_round.c    which slice is next, and its hashes
- *     entropy_session.c  comparing with one peer, begun here
+ *     entropy_session.c  comparing with one peer, begun here: where we differ; entropy_rows.c: by what
  *     entropy_serve.c    peers' questions
  *     span.c, digest.c   what is compared, and by what */
 #ifndef REPAIR_ENTROPY_INTERNAL_H
@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "repair/digest.h"
 #include "repair/entropy.h"
+#include "repair/parcel.h"
 #include "repair/span.h"
 
 /* An id is a serial and a slot: whose it is. Serials are never used again, so what is late is noticed; they
@@ -43,7 +44,9 @@ struct peer_state {
 
 struct tree {
     uint32_t partition;
-    bool rehash; /* from all rows */
+    bool rehash;                  /* from all rows */
+    uint32_t pairs[REPLICAS_MAX]; /* peers to compare with, one after the other */
+    uint32_t pair_count, pair_at;
     bool known;
     uint64_t root;
     uint64_t leaves[TREE_LEAVES];
@@ -51,9 +54,15 @@ struct tree {
 
 enum slice_state { SLICE_NONE, SLICE_HASHING, SLICE_COMPARING };
 
+enum slice_kind {
+    SLICE_OF_ROUND,
+    SLICE_OF_PASS, /* out of turn */
+    SLICE_AGAIN,   /* partitions that were engaged when their turn was */
+};
+
 struct slice {
     uint8_t state; /* enum slice_state */
-    bool at_once;  /* of the pass out of turn; else of the round */
+    uint8_t kind;  /* enum slice_kind */
     uint64_t op;   /* the tree that is asked for */
     uint32_t at;   /* which */
     uint32_t count;
@@ -74,6 +83,22 @@ struct pass {
     bool repair; /* everything, with everybody, hashed anew */
     uint32_t next;
     uint64_t due_us;
+};
+
+/* ---- partitions ----
+ *
+ * Two who repair the same partition of a third at the same time would send it everything twice. So where a
+ * partition differs it is engaged: with the peer that this node has a session with about it, or the one it
+ * has told the leaves to, for ENTROPY_ENGAGED_US after the last question. Others are told `held` and come
+ * again. */
+
+enum again { AGAIN_NO, AGAIN_IN_TURN, AGAIN_WITH_ALL };
+
+struct partition_state {
+    uint8_t held;  /* by purging: how often */
+    uint8_t again; /* enum again */
+    uint32_t engaged_with;
+    uint64_t engaged_until_us;
 };
 
 /* ---- a session (entropy_session.c) ----
@@ -120,7 +145,7 @@ struct session {
     uint32_t own_count;
     struct span span; /* being read */
     uint64_t until_hlc;
-    uint64_t read_hlc; /* when its page was asked for */
+    struct parcel parcel; /* what of it goes to the peer */
 };
 
 /* ---- an answer (entropy_serve.c) ---- */
@@ -130,9 +155,9 @@ enum serve_state { SERVE_NONE, SERVE_ROOTS, SERVE_COMPARE, SERVE_MERGE };
 struct serve {
     uint8_t state; /* enum serve_state */
     struct endpoint to;
+    uint32_t member;
     uint64_t id; /* of the question */
     uint64_t op;
-    uint64_t began_hlc;
     struct span span;     /* COMPARE: what is left to be read */
     uint32_t first, last; /* MERGE: partitions of its rows */
     /* ROOTS */
@@ -145,10 +170,9 @@ struct serve {
     bool fetch;
     uint64_t until_hlc;
     struct digest_set set;
-    struct buf pack;
+    struct parcel parcel;
     struct compare_conflict *conflicts; /* as many as there are digests */
     uint32_t conflict_count;
-    uint32_t rows;
     uint64_t looked_bytes;
 };
 
@@ -158,8 +182,10 @@ struct entropy {
     struct map by_member;
     struct peer_state **peers;
     uint32_t peer_count, peer_cap;
-    uint8_t *held; /* per partition: how often */
-    uint32_t held_count;
+    struct partition_state *partitions;
+    uint32_t partition_count;
+    uint32_t again_count;
+    uint64_t again_us; /* when those are looked at */
     bool foreground;
     uint64_t serial;
     uint64_t free_us; /* the rate allows the next page from then on */
@@ -178,6 +204,10 @@ struct entropy {
 uint64_t entropy_op(struct entropy *e, uint32_t slot);
 struct peer_state *entropy_peer(const struct entropy *e, uint32_t member); /* NULL: nothing known of it */
 bool entropy_held(const struct entropy *e, uint32_t partition);
+
+/* Whether someone other than the member is being repaired with, or repairs here. */
+bool entropy_engaged(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us);
+void entropy_engage(struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us);
 
 /* The read homes of a partition, in order; those that are given up are left out. Returns how many. */
 uint32_t entropy_homes(const struct entropy *e, uint32_t partition, uint32_t out[REPLICAS_MAX]);
@@ -210,7 +240,7 @@ void round_tick(struct entropy *e, const struct turn *t);
 uint64_t round_deadline_us(const struct entropy *e);
 void round_tree(struct entropy *e, const struct event *in, const struct turn *t);
 void round_drop(struct entropy *e); /* the slice at hand */
-
+void round_again(struct entropy *e, uint32_t partition, uint64_t now_us);
 /* A session is over; what it has not compared is tried again or not. */
 void round_session_over(struct entropy *e, const struct turn *t, uint32_t member, uint64_t left);
 bool round_busy(const struct entropy *e, uint32_t partition);

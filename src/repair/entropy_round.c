@@ -17,62 +17,72 @@ uint32_t round_slices(const struct entropy *e)
 
 /* Each pair of homes meets once: the earlier begins. For an operator's order this node does, whatever its
  * place: only its own hashes are known to be right. */
-static bool pair_wanted(const struct entropy *e, const struct peer_state *p, bool earlier)
+static bool pair_wanted(const struct entropy *e, const struct peer_state *p, bool earlier, uint8_t again)
 {
     if (!p || !p->reachable)
         return false;
-    if (e->slice.at_once)
-        return p->at_once && (earlier || e->pass.repair);
-    return earlier;
-}
-
-struct pairs {
-    struct peer_state *peers[REPLICAS_MAX];
-    uint32_t count;
-    bool home; /* this node is one */
-};
-
-static struct pairs pairs_of(const struct entropy *e, uint32_t partition)
-{
-    struct pairs pairs = {.count = 0};
-    uint32_t homes[REPLICAS_MAX], count = entropy_homes(e, partition, homes);
-    uint32_t self = 0;
-    while (self < count && homes[self] != e->config.self)
-        self++;
-    pairs.home = self < count;
-    for (uint32_t i = 0; pairs.home && i < count; i++) {
-        struct peer_state *p = entropy_peer(e, homes[i]);
-        if (i != self && pair_wanted(e, p, self < i))
-            pairs.peers[pairs.count++] = p;
+    switch ((enum slice_kind)e->slice.kind) {
+    case SLICE_OF_ROUND: return earlier;
+    case SLICE_OF_PASS: return p->at_once && (earlier || e->pass.repair);
+    case SLICE_AGAIN: return earlier || again == AGAIN_WITH_ALL;
     }
-    return pairs;
+    return false;
 }
 
 /* A part of the partitions in each round, another one each time. */
 static bool scrub_due(const struct entropy *e, uint32_t partition)
 {
-    if (e->slice.at_once)
-        return e->pass.repair;
+    if (e->slice.kind != SLICE_OF_ROUND)
+        return e->slice.kind == SLICE_OF_PASS && e->pass.repair;
     uint64_t rounds = e->config.scrub_us / e->config.round_us;
     return rounds == 0 || (partition + e->round.number) % rounds == 0;
 }
 
-/* ---- a slice */
+/* Adds the partition to the slice if there is something to be done with it. */
+static void slice_add(struct entropy *e, uint32_t partition, uint8_t again)
+{
+    struct tree tree = {.partition = partition};
+    uint32_t homes[REPLICAS_MAX], count = entropy_homes(e, partition, homes), self = 0;
+    while (self < count && homes[self] != e->config.self)
+        self++;
+    if (self == count)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        if (i != self && pair_wanted(e, entropy_peer(e, homes[i]), self < i, again))
+            tree.pairs[tree.pair_count++] = homes[i];
+    tree.rehash = scrub_due(e, partition);
+    if (tree.pair_count > 0 || tree.rehash)
+        e->slice.trees[e->slice.count++] = tree;
+}
+
+/* ---- partitions that were engaged */
+
+void round_again(struct entropy *e, uint32_t partition, uint64_t now_us)
+{
+    struct partition_state *p = &e->partitions[partition];
+    bool all = e->slice.kind == SLICE_OF_PASS && e->pass.repair;
+    e->again_count += p->again == AGAIN_NO;
+    if (p->again != AGAIN_WITH_ALL)
+        p->again = all ? AGAIN_WITH_ALL : AGAIN_IN_TURN;
+    e->again_us = now_us + ENTROPY_ENGAGED_US;
+}
+
+static void fill_again(struct entropy *e)
+{
+    for (uint32_t i = 0; i < e->partition_count && e->slice.count < ENTROPY_SLICE_MAX; i++) {
+        uint8_t again = e->partitions[i].again;
+        if (again == AGAIN_NO)
+            continue;
+        e->partitions[i].again = AGAIN_NO;
+        e->again_count--;
+        slice_add(e, i, again);
+    }
+}
+
+/* ---- a slice: its hashes, then sessions, each partition with one peer; and so on until all had theirs */
 
 static void slice_end(struct entropy *e, uint64_t now_us);
 static void slice_compare(struct entropy *e, const struct turn *t);
-
-static void slice_fill(struct entropy *e, uint32_t index)
-{
-    uint32_t size = e->ring->value.partitions / round_slices(e);
-    e->slice.count = 0;
-    for (uint32_t p = index * size; p < (index + 1) * size; p++) {
-        struct pairs pairs = pairs_of(e, p);
-        bool rehash = pairs.home && scrub_due(e, p);
-        if (pairs.count > 0 || rehash)
-            e->slice.trees[e->slice.count++] = (struct tree){.partition = p, .rehash = rehash};
-    }
-}
 
 static void ask_tree(struct entropy *e, bool rehash, const struct turn *t)
 {
@@ -85,19 +95,43 @@ static void ask_tree(struct entropy *e, bool rehash, const struct turn *t)
     f->tree.rehash = rehash;
 }
 
-static void slice_begin(struct entropy *e, bool at_once, const struct turn *t)
+/* The next tree that is wanted, from s->at on. */
+static void slice_hash(struct entropy *e, const struct turn *t)
 {
     struct slice *s = &e->slice;
-    s->at_once = at_once;
+    while (s->at < s->count && !s->trees[s->at].rehash &&
+           s->trees[s->at].pair_at == s->trees[s->at].pair_count)
+        s->at++;
+    if (s->at < s->count)
+        ask_tree(e, s->trees[s->at].rehash, t);
+    else
+        slice_compare(e, t);
+}
+
+static void slice_fill(struct entropy *e, enum slice_kind kind)
+{
+    uint32_t size = e->ring->value.partitions / round_slices(e);
+    uint32_t first = size * (kind == SLICE_OF_ROUND ? e->round.next : e->pass.next);
+    e->slice.count = 0;
+    if (kind == SLICE_AGAIN)
+        fill_again(e);
+    for (uint32_t i = 0; kind != SLICE_AGAIN && i < size; i++)
+        slice_add(e, first + i, AGAIN_NO);
+}
+
+static void slice_begin(struct entropy *e, enum slice_kind kind, const struct turn *t)
+{
+    struct slice *s = &e->slice;
+    s->kind = (uint8_t)kind;
     s->at = 0;
     s->began_us = t->now_us;
-    slice_fill(e, at_once ? e->pass.next : e->round.next);
+    slice_fill(e, kind);
     if (s->count == 0) {
         slice_end(e, t->now_us);
         return;
     }
     s->state = SLICE_HASHING;
-    ask_tree(e, s->trees[0].rehash, t);
+    slice_hash(e, t);
 }
 
 /* A partition whose rows cannot be read is left out. */
@@ -110,24 +144,26 @@ void round_tree(struct entropy *e, const struct event *in, const struct turn *t)
         ask_tree(e, false, t);
         return;
     }
-    if (in->tree.status == KV_OK) {
-        tree->known = true;
+    tree->known = in->tree.status == KV_OK;
+    if (tree->known) {
         memcpy(tree->leaves, in->tree.hashes, sizeof tree->leaves);
         tree->root = tree_root(tree->leaves);
         e->counters.scrubbed += tree->rehash;
     }
-    if (++s->at < s->count)
-        ask_tree(e, s->trees[s->at].rehash, t);
-    else
-        slice_compare(e, t);
+    tree->rehash = false;
+    s->at++;
+    slice_hash(e, t);
 }
 
-static uint64_t not_held(const struct entropy *e, uint64_t trees)
+/* Of what is to be compared with a peer, what can be now; the rest is for later. */
+static uint64_t not_engaged(struct entropy *e, uint32_t member, uint64_t trees, uint64_t now_us)
 {
     for (uint64_t left = trees; left; left &= left - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(left);
-        if (entropy_held(e, e->slice.trees[i].partition))
-            trees &= ~(UINT64_C(1) << i);
+        uint32_t partition = e->slice.trees[__builtin_ctzll(left)].partition;
+        if (!entropy_held(e, partition) && !entropy_engaged(e, partition, member, now_us))
+            continue;
+        trees &= ~(left & -left);
+        round_again(e, partition, now_us);
     }
     return trees;
 }
@@ -141,7 +177,7 @@ static struct session *free_session(struct entropy *e)
 }
 
 /* What a session did not get to; not for ever. */
-static void again_later(struct peer_state *p, uint64_t trees, uint64_t now_us)
+static void try_again(struct peer_state *p, uint64_t trees, uint64_t now_us)
 {
     if (!p->reachable || ++p->tries >= ENTROPY_TRIES)
         return;
@@ -149,27 +185,50 @@ static void again_later(struct peer_state *p, uint64_t trees, uint64_t now_us)
     p->retry_us = now_us + ENTROPY_RETRY_US;
 }
 
-/* Begins what can be begun. The slice ends when there is nothing left to do. */
+static void begin_session(struct entropy *e, struct session *s, struct peer_state *p, const struct turn *t)
+{
+    uint64_t trees = not_engaged(e, p->id, p->todo, t->now_us);
+    p->todo = 0;
+    if (trees && session_begin(e, s, p->id, trees) != KV_OK)
+        try_again(p, trees, t->now_us);
+    else if (trees)
+        session_due(e, s, t);
+}
+
+/* When every partition has been compared with one peer: the next ones, or the end. */
+static void stage_end(struct entropy *e, const struct turn *t)
+{
+    struct slice *s = &e->slice;
+    bool more = false;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct tree *tree = &s->trees[i];
+        tree->pair_at += tree->pair_at < tree->pair_count;
+        more |= tree->pair_at < tree->pair_count;
+    }
+    s->at = 0;
+    if (!more) {
+        slice_end(e, t->now_us);
+        return;
+    }
+    s->state = SLICE_HASHING;
+    slice_hash(e, t);
+}
+
+/* Begins what can be begun; the stage ends when there is nothing left to do. */
 static void slice_go_on(struct entropy *e, const struct turn *t)
 {
     bool more = false;
     for (uint32_t i = 0; i < e->peer_count && e->slice.state == SLICE_COMPARING; i++) {
         struct peer_state *p = e->peers[i];
         struct session *s = free_session(e);
-        if (s && p->todo && p->retry_us <= t->now_us) {
-            uint64_t trees = not_held(e, p->todo);
-            p->todo = 0;
-            if (trees && session_begin(e, s, p->id, trees) != KV_OK)
-                again_later(p, trees, t->now_us);
-            else if (trees)
-                session_due(e, s, t);
-        }
+        if (s && p->todo && p->retry_us <= t->now_us)
+            begin_session(e, s, p, t);
         more |= p->todo != 0;
     }
     for (uint32_t i = 0; i < ENTROPY_SESSIONS; i++)
         more |= e->sessions[i].state != SESSION_NONE;
     if (!more && e->slice.state == SLICE_COMPARING)
-        slice_end(e, t->now_us);
+        stage_end(e, t);
 }
 
 static void slice_compare(struct entropy *e, const struct turn *t)
@@ -177,13 +236,14 @@ static void slice_compare(struct entropy *e, const struct turn *t)
     struct slice *s = &e->slice;
     s->state = SLICE_COMPARING;
     for (uint32_t i = 0; i < s->count; i++) {
-        struct pairs pairs = pairs_of(e, s->trees[i].partition);
-        for (uint32_t k = 0; s->trees[i].known && k < pairs.count; k++) {
-            struct peer_state *p = pairs.peers[k];
-            p->todo |= UINT64_C(1) << i;
-            p->tries = 0;
-            p->retry_us = 0;
-        }
+        const struct tree *tree = &s->trees[i];
+        bool wanted = tree->known && tree->pair_at < tree->pair_count;
+        struct peer_state *p = wanted ? entropy_peer(e, tree->pairs[tree->pair_at]) : NULL;
+        if (!p || !p->reachable)
+            continue;
+        p->todo |= UINT64_C(1) << i;
+        p->tries = 0;
+        p->retry_us = 0;
     }
     slice_go_on(e, t);
 }
@@ -191,7 +251,7 @@ static void slice_compare(struct entropy *e, const struct turn *t)
 void round_session_over(struct entropy *e, const struct turn *t, uint32_t member, uint64_t left)
 {
     if (left)
-        again_later(entropy_peer(e, member), left, t->now_us);
+        try_again(entropy_peer(e, member), left, t->now_us);
     slice_go_on(e, t);
 }
 
@@ -248,9 +308,9 @@ static void pass_advance(struct entropy *e, uint64_t now_us)
 static void slice_end(struct entropy *e, uint64_t now_us)
 {
     e->slice.state = SLICE_NONE;
-    if (e->slice.at_once)
+    if (e->slice.kind == SLICE_OF_PASS)
         pass_advance(e, now_us);
-    else
+    else if (e->slice.kind == SLICE_OF_ROUND)
         round_advance(e, now_us);
 }
 
@@ -278,9 +338,11 @@ void round_tick(struct entropy *e, const struct turn *t)
         if (!e->pass.active)
             pass_begin(e, t->now_us);
         if (e->round.due_us <= t->now_us)
-            slice_begin(e, false, t);
+            slice_begin(e, SLICE_OF_ROUND, t);
+        else if (e->again_count && e->again_us <= t->now_us)
+            slice_begin(e, SLICE_AGAIN, t);
         else if (e->pass.active && e->pass.due_us <= t->now_us)
-            slice_begin(e, true, t);
+            slice_begin(e, SLICE_OF_PASS, t);
         else
             return;
     }
@@ -311,7 +373,7 @@ uint64_t round_deadline_us(const struct entropy *e)
         return retry_us(e);
     if (e->slice.state == SLICE_HASHING)
         return UINT64_MAX; /* the store always answers */
-    uint64_t at = e->round.due_us;
+    uint64_t at = earlier(e->round.due_us, e->again_count ? e->again_us : UINT64_MAX);
     if (e->pass.active)
         return earlier(at, e->pass.due_us);
     for (uint32_t i = 0; i < e->peer_count; i++)

@@ -16,15 +16,12 @@ void serve_drop(struct serve *v)
     digest_set_deinit(&v->set);
     free(v->conflicts);
     v->conflicts = NULL;
-    /* What a large row took is not kept. */
-    if (v->pack.cap > 2 * ENTROPY_PAGE_BYTES)
-        buf_deinit(&v->pack);
 }
 
 void serve_deinit(struct serve *v)
 {
     serve_drop(v);
-    buf_deinit(&v->pack);
+    parcel_deinit(&v->parcel);
     buf_deinit(&v->hashes);
     span_deinit(&v->span);
 }
@@ -98,11 +95,15 @@ static void send_leaves(struct entropy *e, struct serve *v, const struct turn *t
     serve_drop(v);
 }
 
+static void add_held(struct serve *v)
+{
+    v->leaves[v->differ++] = (struct partition_leaves){.partition = v->roots[v->at].partition, .held = true};
+}
+
 static void next_root(struct entropy *e, struct serve *v, const struct turn *t)
 {
     for (; v->at < v->count && entropy_held(e, v->roots[v->at].partition); v->at++)
-        v->leaves[v->differ++] =
-            (struct partition_leaves){.partition = v->roots[v->at].partition, .held = true};
+        add_held(v);
     if (v->at == v->count) {
         send_leaves(e, v, t);
         return;
@@ -129,11 +130,23 @@ static int add_leaves(struct serve *v, const uint64_t leaves[TREE_LEAVES])
     return KV_OK;
 }
 
+static int add_differing(struct entropy *e, struct serve *v, const uint64_t leaves[TREE_LEAVES],
+                         uint64_t now_us)
+{
+    uint32_t partition = v->roots[v->at].partition;
+    if (entropy_engaged(e, partition, v->member, now_us)) {
+        add_held(v);
+        return KV_OK;
+    }
+    entropy_engage(e, partition, v->member, now_us);
+    return add_leaves(v, leaves);
+}
+
 static void on_tree(struct entropy *e, struct serve *v, const struct event *in, const struct turn *t)
 {
     int rc = in->tree.status;
     if (rc == KV_OK && tree_root(in->tree.hashes) != v->roots[v->at].hash)
-        rc = add_leaves(v, in->tree.hashes);
+        rc = add_differing(e, v, in->tree.hashes, t->now_us);
     v->at += rc == KV_OK;
     if (rc == KV_OK || rc == KV_E_AGAIN)
         next_root(e, v, t);
@@ -167,8 +180,8 @@ static void send_compared(struct entropy *e, struct serve *v, const struct turn 
     size_t conflicts = v->conflict_count * sizeof *v->conflicts;
     struct bytes list = arena_copy(&t->out->arena, bytes_of(v->conflicts, conflicts));
     struct bytes next = arena_copy(&t->out->arena, buf_bytes(&v->span.after.key));
-    struct blob *pack = blob_copy(buf_bytes(&v->pack));
-    if (!bits || list.len != conflicts || next.len != v->span.after.key.len || (v->pack.len && !pack)) {
+    struct blob *pack = parcel_pack(&v->parcel);
+    if (!bits || list.len != conflicts || next.len != v->span.after.key.len || (v->parcel.rows && !pack)) {
         blob_unref(pack);
         give_up(e, v, KV_E_NO_MEMORY, t);
         return;
@@ -178,19 +191,19 @@ static void send_compared(struct entropy *e, struct serve *v, const struct turn 
         .status = KV_OK,
         .done = v->span.over,
         .next = {v->span.after.token, next},
-        .began_hlc = v->began_hlc,
+        .began_hlc = v->parcel.began_hlc,
         .wants = bytes_of(bits, v->fetch ? 0 : digest_set_wants(&v->set, bits)),
         .count = v->conflict_count,
         .conflicts = (const struct compare_conflict *)(const void *)list.data,
         .pack = pack,
     };
-    entropy_sent(e, m, v->rows, t->now_us);
+    entropy_sent(e, m, v->parcel.rows, t->now_us);
     serve_drop(v);
 }
 
 static void next_page(struct entropy *e, struct serve *v, const struct turn *t)
 {
-    bool enough = v->pack.len >= ENTROPY_PAGE_BYTES || v->looked_bytes >= ENTROPY_READ_MAX_BYTES;
+    bool enough = v->parcel.pack.len >= ENTROPY_PAGE_BYTES || v->looked_bytes >= ENTROPY_READ_MAX_BYTES;
     if (enough || !span_ask(&v->span, new_op(e, v), ENTROPY_PAGE_BYTES, false, t->out))
         send_compared(e, v, t);
 }
@@ -210,22 +223,6 @@ static void judge(struct serve *v, const struct page_entry *entries, uint32_t co
                           : DIGEST_SAME;
 }
 
-/* Whether the answer has no room for one row more. */
-static bool is_full(const struct serve *v, const struct page_entry *p)
-{
-    return v->rows == PACK_ROWS_MAX ||
-           (v->rows > 0 && v->pack.len + pack_row_bytes(p->key, &p->row) > ENTROPY_PAGE_BYTES);
-}
-
-static int add_row(struct serve *v, const struct page_entry *p)
-{
-    struct blob *row = pack_rows(p, 1);
-    int rc = row ? buf_append(&v->pack, blob_bytes(row)) : KV_E_NO_MEMORY;
-    blob_unref(row);
-    v->rows += rc == KV_OK;
-    return rc;
-}
-
 /* Takes as many entries as there is room for; `*taken` is how many. */
 static int take_entries(struct serve *v, const struct page_entry *entries, uint32_t count,
                         const enum digest_verdict *verdicts, const uint32_t *indexes, uint32_t *taken)
@@ -233,11 +230,11 @@ static int take_entries(struct serve *v, const struct page_entry *entries, uint3
     uint32_t i = 0;
     int rc = KV_OK;
     for (; i < count && rc == KV_OK; i++) {
-        if (verdicts[i] == DIGEST_MISSING && is_full(v, &entries[i]))
+        if (verdicts[i] == DIGEST_MISSING && parcel_full(&v->parcel, &entries[i], ENTROPY_PAGE_BYTES))
             break;
         v->looked_bytes += entries[i].key.len + blob_bytes(entries[i].row.payload).len;
         if (verdicts[i] == DIGEST_MISSING)
-            rc = add_row(v, &entries[i]);
+            rc = parcel_add(&v->parcel, &entries[i]);
         else if (verdicts[i] == DIGEST_CONFLICT)
             v->conflicts[v->conflict_count++] = (struct compare_conflict){indexes[i], entries[i].row.stamp};
     }
@@ -286,6 +283,8 @@ static int begin_compare(struct entropy *e, struct serve *v, const struct messag
     int rc = digest_set_init(&v->set, q->digests, q->fetch);
     if (rc != KV_OK)
         return rc;
+    for (uint32_t i = 0; i < q->count; i++)
+        entropy_engage(e, q->sets[i].partition, m->from, t->now_us);
     v->conflicts = malloc((v->set.count + 1) * sizeof *v->conflicts);
     if (!v->conflicts ||
         span_set(&v->span, e->ring->value.partitions, q->sets, q->count, q->after, q->upto)) {
@@ -295,9 +294,9 @@ static int begin_compare(struct entropy *e, struct serve *v, const struct messag
     v->state = SERVE_COMPARE;
     v->fetch = q->fetch;
     v->until_hlc = q->until_hlc;
-    v->conflict_count = v->rows = 0;
+    v->conflict_count = 0;
     v->looked_bytes = 0;
-    buf_clear(&v->pack);
+    parcel_begin(&v->parcel, t->hlc);
     next_page(e, v, t);
     return KV_OK;
 }
@@ -312,6 +311,9 @@ static int begin_merge(struct entropy *e, struct serve *v, const struct message 
                  : KV_E_MALFORMED;
     if (rc != KV_OK)
         return rc;
+    for (uint32_t p = facts.first; p <= facts.last; p++)
+        if (e->partitions[p].engaged_with == m->from)
+            entropy_engage(e, p, m->from, t->now_us);
     e->counters.rows_received += facts.rows;
     v->state = SERVE_MERGE;
     v->first = facts.first;
@@ -340,8 +342,8 @@ static int begin(struct entropy *e, struct endpoint from, const struct message *
     if (!v)
         return KV_E_OVERLOADED;
     v->to = from;
+    v->member = m->from;
     v->id = m->id;
-    v->began_hlc = t->hlc;
     switch (m->type) {
     case MSG_ROOTS: return begin_roots(e, v, m, t);
     case MSG_COMPARE: return begin_compare(e, v, m, t);
