@@ -2,10 +2,10 @@
  * pulls the rows of it from those who were its homes before, page by page in token order (MSG_PULL,
  * MSG_ROWS), and merges them into its store. When all that it gains is there and durable it is WHOLE.
  *
- * Sources of a partition: the old home of the slot that this node takes over. Where that is given up (dead),
- * or there is none (an extra home), a majority of the old homes, each read completely: whatever was
- * acknowledged is at one of them. When fewer than that are left at all, what they have is taken and the loss
- * is logged; when they only cannot be reached, they are waited for.
+ * Whom it has to read says ring_takes_over: the old home of the slot that it takes, or, where that is given
+ * up (dead) or there is none, a majority of the old homes; each completely. Of several it chooses those that
+ * can be reached; too few within reach are waited for. When fewer are left at all, what they have is taken,
+ * and the loss is logged.
  *
  * No snapshot is held over the pages: every page is read by a source that has adopted the change, merges only
  * go up, and what is acknowledged later was sent to the new home as well. For the same reason a partition
@@ -16,23 +16,25 @@
  * before WHOLE is said: a restart, of either end, goes on at the last token that is durable here. A page that
  * is lost, refused or damaged is asked for again.
  *
- * Bounded: per source TRANSFER_WINDOW partitions at once, each with one page in flight; one while this node
- * has foreground requests; TRANSFER_HELD_MAX_BYTES of pages that are not durable yet; and a rate. */
+ * Bounded: per source TRANSFER_WINDOW partitions at once, each with one page in flight; one, and a smaller
+ * page, while this node has foreground requests, whose writes are in the same batches;
+ * TRANSFER_HELD_MAX_BYTES of pages that are not durable yet; and a rate. */
 #ifndef REPAIR_TRANSFER_H
 #define REPAIR_TRANSFER_H
 
 #include "model/outbox.h"
 #include "ring/ring.h"
 
-#define TRANSFER_WINDOW         4u           /* partitions in flight per source */
-#define TRANSFER_PAGE_BYTES     (256u << 10) /* of a page, but for a single row that is larger */
-#define TRANSFER_HELD_MAX_BYTES (16u << 20)
-#define TRANSFER_RATE_BYTES     (UINT64_C(32) << 20) /* a second, of all sources together; the default */
-#define TRANSFER_NOTE_US        UINT64_C(1000000)
-#define TRANSFER_ANSWER_US      UINT64_C(5000000) /* doubled with each page that does not come */
-#define TRANSFER_BUSY_RETRY_US  UINT64_C(50000)   /* a source that is busy is asked again */
-#define TRANSFER_RETRY_US       UINT64_C(500000)  /* ... that refused otherwise; a disk that was full */
-#define TRANSFER_LOG_US         UINT64_C(60000000)
+#define TRANSFER_WINDOW          4u           /* partitions in flight per source */
+#define TRANSFER_PAGE_BYTES      (256u << 10) /* of a page, but for a single row that is larger */
+#define TRANSFER_BUSY_PAGE_BYTES (64u << 10)  /* ... while there are foreground requests */
+#define TRANSFER_HELD_MAX_BYTES  (16u << 20)
+#define TRANSFER_RATE_BYTES      (UINT64_C(32) << 20) /* a second, of all sources together; the default */
+#define TRANSFER_NOTE_US         UINT64_C(1000000)
+#define TRANSFER_ANSWER_US       UINT64_C(5000000) /* doubled with each page that does not come */
+#define TRANSFER_BUSY_RETRY_US   UINT64_C(50000)   /* a source that is busy is asked again */
+#define TRANSFER_RETRY_US        UINT64_C(500000)  /* ... that refused otherwise; a disk that was full */
+#define TRANSFER_LOG_US          UINT64_C(60000000)
 
 struct transfer;
 

@@ -48,7 +48,7 @@ struct slot {
     bool last;       /* WRITING: the page is the stream's last */
     uint32_t stream; /* index */
     uint32_t serial; /* of what was asked of source or store */
-    uint32_t bytes;  /* WRITING: of the page */
+    uint32_t bytes;  /* ASKED: of the page at most; WRITING: of the page */
     uint64_t due_us; /* ASKED: the page is given up */
     uint64_t token;  /* the cursor: all up to it is durable */
     struct buf key;

@@ -37,8 +37,15 @@ void transfer_slot_answered(struct transfer *t, struct slot *s)
 {
     KV_ASSERT(s->state == SLOT_ASKED && t->asked > 0);
     t->asked--;
-    rate_return(&t->rate, t->page_bytes);
+    rate_return(&t->rate, s->bytes);
+    s->bytes = 0;
     s->state = SLOT_READY;
+}
+
+static uint32_t page_bytes(const struct transfer *t)
+{
+    bool small = t->busy && t->page_bytes > TRANSFER_BUSY_PAGE_BYTES;
+    return small ? TRANSFER_BUSY_PAGE_BYTES : t->page_bytes;
 }
 
 static void slot_ask(struct transfer *t, struct lane *lane, struct slot *s, uint64_t now_us,
@@ -52,14 +59,15 @@ static void slot_ask(struct transfer *t, struct lane *lane, struct slot *s, uint
     s->state = SLOT_ASKED;
     s->serial = ++t->serial;
     s->due_us = now_us + (TRANSFER_ANSWER_US << s->misses);
+    s->bytes = page_bytes(t);
     t->asked++;
-    rate_take(&t->rate, now_us, t->page_bytes);
+    rate_take(&t->rate, now_us, s->bytes);
     wake(t, s->due_us);
     uint64_t id = transfer_op((uint32_t)(lane - t->plan.lanes), (uint32_t)(s - lane->slots), s->serial);
     struct message *m = outbox_send(out, to_peer(lane->member), MSG_PULL, id);
     m->pull.partition = t->plan.parts[stream_of(t, s)->part].partition;
     m->pull.after = (struct cursor){s->token, key};
-    m->pull.limit_bytes = t->page_bytes;
+    m->pull.limit_bytes = s->bytes;
 }
 
 /* ---- lanes: which stream is next */

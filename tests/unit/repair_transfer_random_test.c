@@ -12,7 +12,8 @@ struct game {
     struct mover movers[MOVERS_MAX];
     uint32_t count, replicas;
     uint64_t epoch;
-    bool from_many[PARTS]; /* is, or will be, read from a majority */
+    bool done[PARTS];
+    struct ring_sources from[PARTS]; /* each is, or will be, read from these */
 };
 
 static uint32_t below(struct game *g, uint32_t bound)
@@ -79,15 +80,21 @@ static void write_meanwhile(struct game *g)
     p->at[slot.from] = p->at[w->self] = newest + 1;
 }
 
-static void note_many(struct game *g)
+static void note_done(struct game *g)
+{
+    const struct plan *plan = &g->w->transfer->plan;
+    for (uint32_t i = 0; i < plan->part_count; i++)
+        g->done[plan->parts[i].partition] = plan->parts[i].done;
+}
+
+/* What was taken over already stays so. */
+static void note_sources(struct game *g)
 {
     const struct plan *plan = &g->w->transfer->plan;
     for (uint32_t i = 0; i < plan->part_count; i++) {
-        struct ring_slot slot = {0};
-        assert_true(moves_slot(g->w->ring, g->w->self, plan->parts[i].partition, &slot));
-        bool many = slot.from == 0 || g->movers[slot.from - 1].dead;
-        if (!plan->parts[i].done || plan->parts[i].need == 0)
-            g->from_many[plan->parts[i].partition] = many;
+        uint32_t partition = plan->parts[i].partition;
+        if (!g->done[partition])
+            assert_true(ring_takes_over(g->w->ring, partition, g->w->self, &g->from[partition]));
     }
 }
 
@@ -99,8 +106,9 @@ static void give_up(struct game *g)
         return;
     g->movers[m].dead = true;
     g->epoch += 2;
+    note_done(g);
     moves_ring_set(g->w, moves_ring(g->movers, g->count, g->replicas, g->epoch, g->epoch));
-    note_many(g);
+    note_sources(g);
 }
 
 static void answer_damaged(struct game *g)
@@ -136,7 +144,8 @@ static void restart(struct game *g)
 {
     moves_kill(g->w);
     moves_start(g->w);
-    note_many(g);
+    note_done(g); /* the note may know less */
+    note_sources(g);
 }
 
 static void step(struct game *g)
@@ -191,28 +200,19 @@ static void step(struct game *g)
     }
 }
 
-/* What this node must have: what the slot's old home had when it was read, or what a majority had. */
+/* What this node must have: all that those had who were to be read, or what a majority had. */
 static void assert_right(const struct game *g)
 {
     const struct moves *w = g->w;
     for (uint32_t i = 0; i < w->piece_count; i++) {
         const struct piece *p = &w->pieces[i];
-        uint32_t partition = token_partition(p->token, PARTS), homes = 0, left = 0;
-        struct ring_slot slots[REPLICAS_MAX], slot;
-        if (!moves_slot(w->ring, w->self, partition, &slot))
-            continue;
-        uint32_t count = ring_slots(w->ring, partition, slots);
+        const struct ring_sources *s = &g->from[token_partition(p->token, PARTS)];
         uint64_t newest = 0;
-        for (uint32_t k = 0; k < count; k++) {
-            if (!slots[k].from)
-                continue;
-            homes++;
-            left += !g->movers[slots[k].from - 1].dead;
-            newest = p->at[slots[k].from] > newest ? p->at[slots[k].from] : newest;
-        }
-        if (!g->from_many[partition] && slot.from)
-            assert_true(p->at[w->self] >= p->at[slot.from]);
-        else if (left > homes / 2)
+        for (uint32_t m = 1; m <= MOVERS_MAX; m++)
+            newest = m != w->self && p->at[m] > newest ? p->at[m] : newest;
+        for (uint32_t k = 0; k < s->count && s->needed == s->count; k++)
+            assert_true(p->at[w->self] >= p->at[s->members[k]]);
+        if (s->needed < s->count)
             assert_true(newest != 2 || p->at[w->self] >= 2);
     }
 }
@@ -226,7 +226,7 @@ static void play(uint64_t from_seed)
     moves_fill(g.w, 100 + below(&g, 900), below(&g, 4) ? 100 : 20000);
     write_before(&g);
     moves_start(g.w);
-    note_many(&g);
+    note_sources(&g);
     for (int i = 0; i < STEPS; i++)
         step(&g);
     transfer_busy_set(g.w->transfer, false);
