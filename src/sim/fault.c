@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "sim/internal.h"
+#include "sim/operator.h"
+#include "sim/rings.h"
 
 #define ACTIVE_MAX 16u
 #define DOOM_US    UINT64_C(40000) /* shorter than any fault */
@@ -24,7 +26,10 @@ struct faults {
     uint32_t classes;
     uint64_t gap_us;
     bool on;
-    uint32_t wiped;
+    uint32_t wiped;               /* whose disk was lost; 0: nobody's */
+    bool born[SIM_NODES_MAX + 1]; /* it was started, or is a founder */
+    bool lost[SIM_NODES_MAX + 1]; /* with the whole machine */
+    struct operator* operator;
     struct sim_timer next; /* a new one begins */
     struct sim_timer end;  /* the next of the active ones ends */
     struct fault active[ACTIVE_MAX];
@@ -159,7 +164,50 @@ static bool is_struck(const struct faults *f, uint32_t node)
 
 static bool is_taken(const struct faults *f, uint32_t node)
 {
-    return is_struck(f, node) || node == f->wiped || !sim_node(f->sim, node) || sim_paused(f->sim, node);
+    return is_struck(f, node) || !sim_node(f->sim, node) || sim_paused(f->sim, node);
+}
+
+bool faults_present(const struct faults *f, uint32_t node)
+{
+    bool left = operator_dismissed(f->operator, node) && !sim_member(f->sim, node);
+    return f->born[node] && !f->lost[node] && !left;
+}
+
+/* Members that nobody has told to go: fewer than the homes of a key are not asked for. */
+static bool can_spare_one(const struct faults *f)
+{
+    uint32_t staying = 0;
+    for (uint32_t i = 1; i <= f->nodes; i++)
+        staying += faults_present(f, i) && sim_member(f->sim, i) && !operator_dismissed(f->operator, i);
+    return staying > f->sim->config.replicas;
+}
+
+struct operator* faults_operator(struct faults *f)
+{
+    return f->operator;
+}
+
+uint32_t faults_join(struct faults *f)
+{
+    for (uint32_t i = 1; i <= f->nodes; i++) {
+        if (f->born[i])
+            continue;
+        f->born[i] = true;
+        f->sim->tally.counts[TALLY_JOIN]++;
+        (void)sim_start(f->sim, i);
+        return i;
+    }
+    return 0;
+}
+
+void faults_lose(struct faults *f, uint32_t node)
+{
+    f->sim->tally.counts[TALLY_REMOVE]++;
+    (void)operator_ask(f->operator, RING_REMOVE, node, 0);
+    sim_kill(f->sim, node);
+    sim_wipe(f->sim, node);
+    f->wiped = node;
+    f->lost[node] = true;
 }
 
 static bool is_drifting(const struct faults *f, uint32_t node)
@@ -193,6 +241,16 @@ static void strike(struct faults *f, const struct fault *one)
         sim_wipe(s, one->a);
         f->wiped = one->a;
         break;
+    case FAULT_JOIN: (void)faults_join(f); break;
+    case FAULT_LEAVE:
+        if (can_spare_one(f))
+            t->counts[TALLY_LEAVE] += operator_ask(f->operator, RING_LEAVE, one->a, 0);
+        break;
+    case FAULT_WEIGHT:
+        t->counts[TALLY_WEIGHT] +=
+            operator_ask(f->operator, RING_WEIGHT, one->a, (uint32_t)sim_between(s, 1, 3));
+        break;
+    case FAULT_REMOVE: faults_lose(f, one->a); break;
     case FAULT_STOP:
         t->counts[TALLY_STOP]++;
         sim_stop(s, one->a);
@@ -227,7 +285,7 @@ static void wind_up(struct faults *f, struct fault *one)
     if (one->class == FAULT_PAUSE)
         sim_resume(f->sim, one->a);
     shape(f);
-    if (is_process_fault(one->class) && !sim_node(f->sim, one->a))
+    if (is_process_fault(one->class) && !sim_node(f->sim, one->a) && faults_present(f, one->a))
         (void)sim_start(f->sim, one->a);
 }
 
@@ -260,7 +318,8 @@ static void begin(struct faults *f, struct fault one)
     struct fault *place = free_place(f);
     if (!place || (is_process_fault(one.class) && is_taken(f, one.a)) ||
         (one.class == FAULT_DRIFT && is_drifting(f, one.a)) ||
-        (one.class == FAULT_WIPE && (f->wiped || f->nodes < 4)))
+        ((one.class == FAULT_WIPE || one.class == FAULT_REMOVE) &&
+         (f->wiped || !sim_member(f->sim, one.a) || !can_spare_one(f))))
         return;
     one.active = true;
     *place = one;
@@ -305,7 +364,8 @@ static void fire_next(struct sim *s, struct sim_timer *t)
         return;
     sim_schedule(s, t, s->now_us + sim_between(s, 0, 2 * f->gap_us));
     for (uint32_t i = 1; i <= f->nodes; i++)
-        if (!sim_node(s, i) && !is_struck(f, i)) /* it has left by itself: as a service, it comes back */
+        if (!sim_node(s, i) && !is_struck(f, i) &&
+            faults_present(f, i)) /* it has left: as a service, it comes back */
             (void)sim_start(s, i);
     enum fault_class c;
     do
@@ -330,11 +390,14 @@ void faults_begin(struct faults *f, enum fault_class c, uint32_t a, uint32_t b, 
     begin(f, one);
 }
 
-struct faults *faults_create(struct sim *s, uint32_t nodes, uint32_t enabled, uint64_t gap_us)
+struct faults *faults_create(struct sim *s, uint32_t enabled, uint64_t gap_us)
 {
     struct faults *f = sim_must(calloc(1, sizeof *f));
     f->sim = s;
-    f->nodes = nodes;
+    f->nodes = s->config.nodes;
+    f->operator= operator_create(s);
+    for (uint32_t i = 1; i <= s->config.founders; i++)
+        f->born[i] = true;
     f->classes = enabled;
     f->gap_us = gap_us;
     f->next = (struct sim_timer){.fire = fire_next, .embedded = true};
@@ -348,6 +411,7 @@ void faults_destroy(struct faults *f)
         return;
     sim_cancel(f->sim, &f->next);
     sim_cancel(f->sim, &f->end);
+    operator_destroy(f->operator);
     free(f);
 }
 
@@ -371,12 +435,7 @@ void faults_heal(struct faults *f)
     for (uint32_t i = 1; i <= f->nodes; i++) {
         sim_spare(f->sim, i);
         sim_resume(f->sim, i);
-        if (!sim_node(f->sim, i))
+        if (!sim_node(f->sim, i) && faults_present(f, i))
             KV_ASSERT(sim_start(f->sim, i) == KV_OK);
     }
-}
-
-uint32_t faults_wiped(const struct faults *f)
-{
-    return f->wiped;
 }

@@ -20,14 +20,18 @@
     X(SLOW_DISK, "slow_disk", "a disk takes up to 200 ms an operation", DISK_SLOW)                    \
     X(FULL_DISK, "full_disk", "a disk takes no writes", DISK_FULL)                                    \
     X(REFUSED_DISK, "refused_disk", "a crash, and the store does not open for a while", DISK_REFUSED) \
-    X(WIPE, "wipe", "a crash, and the disk is blank; once a run", STORE_WIPED)                        \
+    X(WIPE, "wipe", "a crash, and the disk is blank; one disk a run", STORE_WIPED)                    \
     X(OFFSET, "offset", "a wall clock is up to 5 s off", CLOCK_OFFSET)                                \
     X(DRIFT, "drift", "a wall clock is up to 5 % too fast or slow", CLOCK_DRIFT)                      \
     X(JUMP, "jump", "a wall clock jumps up to a minute and stays there", CLOCK_JUMP)                  \
     X(CRASH, "crash", "a process is killed; writes under way are torn", CRASH)                        \
     X(POWER, "power", "a machine loses power, and what was not synced", POWER_CUT)                    \
     X(STOP, "stop", "a process is stopped gracefully", STOP)                                          \
-    X(PAUSE, "pause", "a process stands still, then finds what came meanwhile", PAUSE)
+    X(PAUSE, "pause", "a process stands still, then finds what came meanwhile", PAUSE)                \
+    X(JOIN, "join", "a new node joins", JOIN)                                                         \
+    X(LEAVE, "leave", "a member is told to leave", LEAVE)                                             \
+    X(REMOVE, "remove", "a machine is lost, and removed; one disk a run", REMOVE)                     \
+    X(WEIGHT, "weight", "a member is given another weight", WEIGHT)
 
 enum fault_class {
 #define FAULT_ENUM(name, word, text, shows) FAULT_##name,
@@ -45,7 +49,7 @@ enum tally_item fault_shows(enum fault_class c);
 struct faults;
 
 /* `classes`: bits of the enabled ones. Quiet until faults_on. `gap_us`: the mean time between beginnings. */
-struct faults *faults_create(struct sim *s, uint32_t nodes, uint32_t classes, uint64_t gap_us);
+struct faults *faults_create(struct sim *s, uint32_t classes, uint64_t gap_us);
 void faults_destroy(struct faults *f);
 void faults_on(struct faults *f);
 
@@ -55,7 +59,17 @@ void faults_heal(struct faults *f);
 /* Begins one now, for `us`. A scenario's way; `b` is for classes that concern a link. */
 void faults_begin(struct faults *f, enum fault_class c, uint32_t a, uint32_t b, uint64_t us);
 
-/* The node whose disk was lost, 0: none. Its old self is no member's process any more. */
-uint32_t faults_wiped(const struct faults *f);
+/* Whether a process has its place in the cluster: not one that waits to be started to join, nor one that is
+ * lost or has left the ring. */
+bool faults_present(const struct faults *f, uint32_t node);
+
+/* Who asks for changes of the ring: scenarios may, too. */
+struct operator* faults_operator(struct faults *f);
+
+/* A process that was not there yet, started so that it joins; 0: there is none left. */
+uint32_t faults_join(struct faults *f);
+
+/* A machine is lost for ever, with its disk; the operator has it removed. */
+void faults_lose(struct faults *f, uint32_t node);
 
 #endif

@@ -1,7 +1,7 @@
 /* What the files of the simulation share.
  *     world.c    time, events, the trace          net.c     links, connections, datagrams
  *     process.c  nodes as processes with a disk   client.c  plain clients, for tests
- *     kv.c       clients made of libkv's core */
+ *     kv.c       clients made of libkv's core          rings.c   which rings there were, who is who */
 #ifndef SIM_INTERNAL_H
 #define SIM_INTERNAL_H
 
@@ -20,6 +20,7 @@
 #define SIM_DIAL_LIMIT_US  UINT64_C(1000000) /* an attempt over a cut link fails after this */
 #define SIM_HOLD_LIMIT_US  UINT64_C(8000000) /* a stream held back longer breaks */
 #define SIM_HOLD_LOOK_US   UINT64_C(100000)
+#define SIM_EPOCHS_MAX     4096u
 
 /* Something that will happen. Heap-allocated ones begin their struct and are freed with free(). */
 struct sim_timer {
@@ -101,7 +102,8 @@ struct process {
     struct belief_seen {
         uint64_t generation;
         uint32_t incarnation;
-    } believed[SIM_NODES_MAX + 1]; /* of each member, in this life */
+    } believed[SIM_MEMBERS_MAX + 1]; /* of each member, in this life */
+    uint64_t epoch_seen;             /* of its ring, in this life */
     bool paused;
     struct list backlog;                    /* timers that fired meanwhile, in order */
     struct dial dials[SIM_MEMBERS_MAX + 1]; /* by member id */
@@ -168,6 +170,11 @@ struct sim {
     uint32_t backwards;               /* a node whose word of the time went back; 0: none */
     uint32_t gullible;                /* a node that went back to an older belief of a member; 0: none */
     int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
+    struct {
+        struct ring *newest;
+        uint64_t hashes[SIM_EPOCHS_MAX]; /* by epoch; 0: not seen */
+        uint64_t twice;                  /* an epoch of which two values were seen; 0: none */
+    } rings;
     struct node_founder founders[SIM_NODES_MAX];
     struct addr join[SIM_NODES_MAX]; /* where they live */
     struct caller clients[SIM_CLIENTS_MAX + 1];

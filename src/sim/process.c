@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "sim/internal.h"
+#include "sim/rings.h"
 
 /* A storage job that will be finished, or an attempt to dial. Void when the process has died meanwhile. */
 struct job_done {
@@ -48,7 +49,9 @@ static void fire_backlog(struct sim *s, struct process *p)
 /* A newer belief of a member replaces an older one, never the other way round. */
 static void watch_beliefs(struct sim *s, struct process *p)
 {
-    for (uint32_t member = 1; member <= s->config.nodes; member++) {
+    const struct ring *ring = node_ring(p->node);
+    for (uint32_t i = 0; ring && i < ring->value.member_count; i++) {
+        uint32_t member = ring->value.members[i].id;
         struct belief_seen *seen = &p->believed[member], now;
         if (!sim_look_belief(p->node, member, &now.generation, &now.incarnation))
             continue;
@@ -339,6 +342,7 @@ static void end_process(struct sim *s, struct process *p)
     p->node = NULL;
     memset(p->dials, 0, sizeof p->dials);
     memset(p->believed, 0, sizeof p->believed);
+    p->epoch_seen = 0;
     sim_note(s, p->index, UINT64_MAX);
 }
 
@@ -350,6 +354,7 @@ void process_step(struct sim *s, struct process *p, const struct event *e)
     struct now now = {.mono_us = 1000000 + s->now_us, .wall_ms = wall_ms(s, p)};
     node_step(p->node, now, e, &s->out);
     node_check(p->node);
+    sim_rings_watch(s, p->index);
     for (uint32_t i = 0; i < s->out.count; i++)
         carry_out(s, p, &s->out.effects[i]);
     outbox_reset(&s->out);

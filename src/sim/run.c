@@ -6,13 +6,16 @@
 #include "sim/run_internal.h"
 
 #define FORM_LIMIT_US UINT64_C(60000000)
+#define SPARES        3u /* nodes that may join */
 
-const char *const run_invariants[] = {"formed",  "alive", "members", "converged", "bounded",  "clock",
-                                      "durable", "own",   "linear",  "absent",    "scenario", NULL};
+const char *const run_invariants[] = {"formed",  "alive",    "members", "ring", "converged",
+                                      "bounded", "clock",    "durable", "own",  "linear",
+                                      "absent",  "scenario", NULL};
 const char *const run_invariant_texts[] = {
     "the founders agree on a ring within a minute",
     "no node leaves by itself",
     "after healing: no live node stays dead, and no dead one alive",
+    "no epoch has two rings; after healing all changes come to an end, and all have the same ring",
     "after healing: hints are handed over, and all homes of all keys are equal",
     "every request ends; what is at rest keeps nothing",
     "what a node says of the time never goes back, not even over a restart",
@@ -43,7 +46,7 @@ void run_violated(struct run *r, const char *invariant, const char *format, ...)
 static bool is_ready(struct sim *s, void *arg)
 {
     const struct run *r = arg;
-    for (uint32_t i = 1; i <= r->nodes; i++)
+    for (uint32_t i = 1; i <= r->founders; i++)
         if (!sim_node(s, i) || !sim_look_ready(sim_node(s, i), 1000000 + s->now_us))
             return false;
     return run_settled(s, arg);
@@ -53,7 +56,7 @@ static void form(struct run *r)
 {
     if (r->early)
         faults_on(r->faults);
-    for (uint32_t i = 1; i <= r->nodes; i++) {
+    for (uint32_t i = 1; i <= r->founders; i++) {
         if (!sim_node(r->sim, i)) /* a fault may have come and gone */
             (void)sim_start(r->sim, i);
         sim_run(r->sim, sim_between(r->sim, 0, 500000));
@@ -110,20 +113,22 @@ static void set_up(struct run *r)
     struct prng prng; /* for the choice of a world; the world has its own */
     prng_init(&prng, config->seed ^ UINT64_C(0x9e3779b97f4a7c15));
     uint32_t any_nodes = 3 + (uint32_t)prng_below(&prng, 7);
-    r->nodes = config->nodes ? config->nodes : config->scenario ? config->scenario->nodes : any_nodes;
-    r->result->nodes = r->nodes;
+    r->founders = config->nodes ? config->nodes : config->scenario ? config->scenario->nodes : any_nodes;
+    r->nodes = r->founders + SPARES;
+    r->result->nodes = r->founders;
     r->result->classes = config->scenario ? 0 : choose_classes(&prng, config->classes);
     /* Now and then there is no quiet hour to found a cluster in. A founder that loses its disk then is none
      * any more, and the others wait for it: that is not asked for. */
     r->early = !config->scenario && prng_below(&prng, 5) == 0;
     if (r->early)
-        r->result->classes &= ~FAULT_BIT(WIPE);
+        r->result->classes &= ~(FAULT_BIT(WIPE) | FAULT_BIT(REMOVE));
     uint32_t net = (uint32_t)prng_below(&prng, 4), disk = (uint32_t)prng_below(&prng, 4);
     if (config->scenario)
         net = disk = 0;
     struct sim_config world = {
         .seed = config->seed,
         .nodes = r->nodes,
+        .founders = r->founders,
         .partitions = 64,
         .delay_min_us = paces[net].min_us,
         .delay_max_us = paces[net].max_us,
@@ -137,12 +142,12 @@ static void set_up(struct run *r)
     r->sim = sim_create(&world);
     uint32_t clients = 2 + (uint32_t)prng_below(&prng, 4);
     uint64_t gap_us = 500000 + prng_below(&prng, 5000000);
-    r->faults = faults_create(r->sim, r->nodes, r->result->classes, gap_us);
+    r->faults = faults_create(r->sim, r->result->classes, gap_us);
     r->workload = workload_create(r->sim, clients, config->ops, (uint64_t)config->seconds * 1000000);
     if (!config->log)
         return;
-    sim_say(r->sim, 0, "seed %llu: %u nodes, %u clients, sync %d", (unsigned long long)config->seed, r->nodes,
-            clients, world.sync);
+    sim_say(r->sim, 0, "seed %llu: %u nodes, %u clients, sync %d", (unsigned long long)config->seed,
+            r->founders, clients, world.sync);
     for (uint32_t c = 0; c < FAULT_CLASSES; c++)
         if (r->result->classes >> c & 1u)
             sim_say(r->sim, 0, "enabled: %s", fault_word((enum fault_class)c));

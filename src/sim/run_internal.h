@@ -3,21 +3,25 @@
 #define SIM_RUN_INTERNAL_H
 
 #include "sim/internal.h"
+#include "sim/operator.h"
+#include "sim/rings.h"
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-#define SETTLE_LIMIT_US UINT64_C(60000000) /* after healing: until everybody sees everybody */
-#define HINTS_LIMIT_US  UINT64_C(60000000) /* … until all hints are handed over */
-#define DRAIN_LIMIT_US  UINT64_C(20000000) /* … until what was asked has ended */
-#define STAY_US         UINT64_C(4000000)  /* and so long it must stay so */
+#define SETTLE_LIMIT_US UINT64_C(60000000)  /* after healing: until everybody sees everybody */
+#define RING_LIMIT_US   UINT64_C(600000000) /* … until all changes of the ring are made, or undone */
+#define HINTS_LIMIT_US  UINT64_C(60000000)  /* … until all hints are handed over */
+#define DRAIN_LIMIT_US  UINT64_C(20000000)  /* … until what was asked has ended */
+#define STAY_US         UINT64_C(4000000)   /* and so long it must stay so */
 #define STAY_LOOK_US    UINT64_C(50000)
 
 struct run {
     const struct run_config *config;
     struct run_result *result;
     struct sim *sim;
-    uint32_t nodes;
-    bool early; /* faults begin before the cluster is formed */
+    uint32_t founders;
+    uint32_t nodes; /* processes: founders, and those that may join */
+    bool early;     /* faults begin before the cluster is formed */
     struct workload *workload;
     struct faults *faults;
     struct workload_answer answer; /* to the scenario's latest request */

@@ -227,7 +227,7 @@ void expect_absent(struct run *r, const char *key)
 
 struct belief {
     struct run *run;
-    uint32_t node;
+    uint32_t node, member;
     bool alive;
 };
 
@@ -237,8 +237,8 @@ static bool is_believed(struct sim *s, void *arg)
     for (uint32_t i = 1; i <= b->run->nodes; i++) {
         if (i == b->node || !sim_node(s, i))
             continue;
-        enum member_state state = sim_look_sees(sim_node(s, i), b->node);
-        if (b->alive ? state != MEMBER_ALIVE || !sim_look_reaches(sim_node(s, i), b->node)
+        enum member_state state = sim_look_sees(sim_node(s, i), b->member);
+        if (b->alive ? state != MEMBER_ALIVE || !sim_look_reaches(sim_node(s, i), b->member)
                      : state != MEMBER_DEAD && state != MEMBER_LEFT)
             return false;
     }
@@ -247,7 +247,7 @@ static bool is_believed(struct sim *s, void *arg)
 
 static void expect_belief(struct run *r, uint32_t node, bool alive, uint64_t ms)
 {
-    struct belief b = {r, node, alive};
+    struct belief b = {r, node, sim_member(r->sim, node), alive};
     uint64_t began_us = sim_now_us(r->sim);
     if (sim_run_until(r->sim, is_believed, &b, ms * 1000))
         say(r, "everybody sees that n%u is %s, after %.3f s", node, alive ? "alive" : "dead",
@@ -270,7 +270,8 @@ void expect_alive(struct run *r, uint32_t node, uint64_t ms)
 void expect_never_dead(struct run *r, uint32_t node)
 {
     for (uint32_t i = 1; i <= r->nodes; i++)
-        if (i != node && sim_node(r->sim, i) && sim_look_sees(sim_node(r->sim, i), node) == MEMBER_DEAD)
+        if (i != node && sim_node(r->sim, i) &&
+            sim_look_sees(sim_node(r->sim, i), sim_member(r->sim, node)) == MEMBER_DEAD)
             run_violated(r, "scenario", "n%u calls n%u dead", i, node);
 }
 
@@ -281,11 +282,11 @@ int64_t lead_of(struct run *r, uint32_t node)
 
 uint32_t places_of(struct run *r, const char *key, uint32_t out[PREFERENCE_MAX])
 {
-    for (uint32_t i = 1; i <= r->nodes; i++) {
-        const struct node *n = sim_node(r->sim, i);
-        if (n && node_serving(n))
-            return ring_preference(node_ring(n), ring_partition(node_ring(n), key_token(bytes_str(key))),
-                                   out);
-    }
-    return 0;
+    const struct ring *ring = sim_ring(r->sim);
+    if (!ring)
+        return 0;
+    uint32_t count = ring_preference(ring, ring_partition(ring, key_token(bytes_str(key))), out);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = sim_process_of(r->sim, out[i]);
+    return count;
 }

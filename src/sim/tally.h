@@ -43,7 +43,13 @@
     X(DEATH, "deaths", "members called dead")                                           \
     X(REFUTATION, "refutations", "suspicions refuted")                                  \
     X(INDIRECT, "indirect_probes", "indirect probes")                                   \
-    X(SYNC, "syncs", "push-pulls of the member table")
+    X(SYNC, "syncs", "push-pulls of the member table")                                  \
+    X(RING, "rings", "epochs of the ring")                                              \
+    X(JOIN, "joins", "nodes that were started to join")                                 \
+    X(LEAVE, "leaves", "members told to leave")                                         \
+    X(REMOVE, "removals", "dead members told to be removed")                            \
+    X(WEIGHT, "weights", "members given another weight")                                \
+    X(RESTORED, "restores", "stores put back to an older copy")
 
 enum tally_item {
 #define TALLY_ENUM(name, word, text) TALLY_##name,

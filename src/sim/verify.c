@@ -5,30 +5,31 @@
 
 /* ---- members ---- */
 
-/* The wiped node's process is a stranger now; as a member it is dead for good. */
 static bool is_member(const struct run *r, uint32_t node)
 {
-    return sim_node(r->sim, node) && node != faults_wiped(r->faults);
+    return sim_node(r->sim, node) && sim_member(r->sim, node);
 }
 
-static bool sees_rightly(const struct run *r, uint32_t viewer, uint32_t node)
+static bool sees_rightly(const struct run *r, uint32_t viewer, uint32_t member)
 {
     const struct node *n = sim_node(r->sim, viewer);
-    if (is_member(r, node))
-        return sim_look_sees(n, node) == MEMBER_ALIVE && (viewer == node || sim_look_reaches(n, node));
-    enum member_state state = sim_look_sees(n, node);
-    return (state == MEMBER_DEAD || state == MEMBER_LEFT) && !sim_look_reaches(n, node);
+    uint32_t node = sim_process_of(r->sim, member);
+    if (node && is_member(r, node))
+        return sim_look_sees(n, member) == MEMBER_ALIVE && (viewer == node || sim_look_reaches(n, member));
+    enum member_state state = sim_look_sees(n, member);
+    return (state == MEMBER_DEAD || state == MEMBER_LEFT) && !sim_look_reaches(n, member);
 }
 
-static bool misjudged(const struct run *r, uint32_t *viewer, uint32_t *node)
+static bool misjudged(const struct run *r, uint32_t *viewer, uint32_t *member)
 {
+    const struct ring_value *v = &sim_ring(r->sim)->value;
     for (uint32_t i = 1; i <= r->nodes; i++) {
         if (!is_member(r, i))
             continue;
-        for (uint32_t j = 1; j <= r->nodes; j++) {
+        for (uint32_t j = 0; j < v->member_count; j++) {
             *viewer = i;
-            *node = j;
-            if (!sees_rightly(r, i, j))
+            *member = v->members[j].id;
+            if (!sees_rightly(r, i, *member))
                 return true;
         }
     }
@@ -38,27 +39,68 @@ static bool misjudged(const struct run *r, uint32_t *viewer, uint32_t *node)
 bool run_settled(struct sim *s, void *run)
 {
     const struct run *r = run;
-    uint32_t viewer, node;
+    uint32_t viewer, member;
     for (uint32_t i = 1; i <= r->nodes; i++)
         if (is_member(r, i) && !sim_look_ready(sim_node(s, i), 1000000 + s->now_us))
             return false;
-    return !misjudged(r, &viewer, &node);
+    return sim_ring(s) && !misjudged(r, &viewer, &member);
+}
+
+/* ---- the ring ---- */
+
+/* All that was asked for is made, undone or dropped, and everybody has the ring that came of it. The first
+ * process of which this is not true; 0: none. */
+static uint32_t straggler(const struct run *r)
+{
+    const struct ring *newest = sim_ring(r->sim);
+    for (uint32_t i = 1; i <= r->nodes; i++) {
+        const struct node *n = sim_node(r->sim, i);
+        if (faults_present(r->faults, i) &&
+            (!n || !sim_member(r->sim, i) || !node_ring(n) || node_ring(n)->hash != newest->hash))
+            return i;
+    }
+    return 0;
+}
+
+static bool is_at_rest(struct sim *s, void *run)
+{
+    const struct run *r = run;
+    const struct ring *newest = sim_ring(s);
+    if (!newest || newest->value.phase != RING_STABLE || newest->value.queue_count ||
+        operator_waiting(faults_operator(r->faults)))
+        return false;
+    for (uint32_t i = 1; i <= r->nodes; i++)
+        if (!sim_node(s, i) && faults_present(r->faults, i))
+            (void)sim_start(s, i); /* it has left by itself: as a service, it comes back */
+    return straggler(r) == 0;
+}
+
+static void verify_ring(struct run *r)
+{
+    if (sim_run_until(r->sim, is_at_rest, r, RING_LIMIT_US))
+        return;
+    const struct ring *newest = sim_ring(r->sim);
+    run_violated(
+        r, "ring", "%llu s after healing: epoch %llu, phase %u, %u changes queued, %u not taken on; n%u lags",
+        (unsigned long long)(RING_LIMIT_US / 1000000), (unsigned long long)(newest ? newest->value.epoch : 0),
+        newest ? newest->value.phase : 0, newest ? newest->value.queue_count : 0,
+        operator_waiting(faults_operator(r->faults)), straggler(r));
 }
 
 static void verify_members(struct run *r)
 {
     uint64_t began_us = sim_now_us(r->sim);
-    uint32_t viewer = 0, node = 0;
+    uint32_t viewer = 0, member = 0;
     if (sim_run_until(r->sim, run_settled, r, SETTLE_LIMIT_US)) {
         r->result->settled_us = sim_now_us(r->sim) - began_us;
         return;
     }
-    if (misjudged(r, &viewer, &node))
-        run_violated(r, "members", "%llu s after healing n%u sees n%u as %s and can%s send to it; it is %s",
-                     (unsigned long long)(SETTLE_LIMIT_US / 1000000), viewer, node,
-                     member_state_name(sim_look_sees(sim_node(r->sim, viewer), node)),
-                     sim_look_reaches(sim_node(r->sim, viewer), node) ? "" : "not",
-                     is_member(r, node) ? "alive" : "gone");
+    if (sim_ring(r->sim) && misjudged(r, &viewer, &member))
+        run_violated(
+            r, "members", "%llu s after healing n%u sees member %u as %s and can%s send to it; it is n%u",
+            (unsigned long long)(SETTLE_LIMIT_US / 1000000), viewer, member,
+            member_state_name(sim_look_sees(sim_node(r->sim, viewer), member)),
+            sim_look_reaches(sim_node(r->sim, viewer), member) ? "" : "not", sim_process_of(r->sim, member));
     else
         run_violated(r, "members", "%llu s after healing a node does not serve",
                      (unsigned long long)(SETTLE_LIMIT_US / 1000000));
@@ -66,35 +108,32 @@ static void verify_members(struct run *r)
 
 /* ---- hints ---- */
 
-/* Hints for the living; those for a lost member wait for a ring without it. */
-static uint64_t hints_left(const struct run *r, uint32_t *keeper, uint32_t *home)
+static uint64_t hints_left(const struct run *r, uint32_t *keeper)
 {
-    for (uint32_t i = 1; i <= r->nodes; i++)
-        for (uint32_t j = 1; is_member(r, i) && j <= r->nodes; j++) {
-            uint64_t count = is_member(r, j) ? sim_look_hints(sim_node(r->sim, i), j) : 0;
-            *keeper = i;
-            *home = j;
-            if (count)
-                return count;
-        }
+    for (uint32_t i = 1; i <= r->nodes; i++) {
+        uint64_t count = is_member(r, i) ? sim_look_hints(sim_node(r->sim, i), 0) : 0;
+        *keeper = i;
+        if (count)
+            return count;
+    }
     return 0;
 }
 
 static bool is_handed_over(struct sim *s, void *run)
 {
-    uint32_t keeper, home;
+    uint32_t keeper;
     (void)s;
-    return hints_left(run, &keeper, &home) == 0;
+    return hints_left(run, &keeper) == 0;
 }
 
 static void verify_hints(struct run *r)
 {
-    uint32_t keeper, home;
+    uint32_t keeper;
     if (sim_run_until(r->sim, is_handed_over, r, HINTS_LIMIT_US))
         return;
-    uint64_t count = hints_left(r, &keeper, &home);
-    run_violated(r, "converged", "%llu s after healing n%u still keeps %llu hints for n%u",
-                 (unsigned long long)(HINTS_LIMIT_US / 1000000), keeper, (unsigned long long)count, home);
+    uint64_t count = hints_left(r, &keeper);
+    run_violated(r, "converged", "%llu s after healing n%u still keeps %llu hints",
+                 (unsigned long long)(HINTS_LIMIT_US / 1000000), keeper, (unsigned long long)count);
 }
 
 /* ---- every request ends ---- */
@@ -147,33 +186,28 @@ static void verify_stays(struct run *r)
 {
     for (uint64_t looked = 0; looked < STAY_US / STAY_LOOK_US && !run_failed(r); looked++) {
         sim_run(r->sim, STAY_LOOK_US);
-        for (uint32_t i = 1; i <= r->nodes; i++)
-            for (uint32_t j = 1; is_member(r, i) && j <= r->nodes; j++)
-                if (is_member(r, j) && sim_look_sees(sim_node(r->sim, i), j) == MEMBER_DEAD)
-                    run_violated(r, "members", "all is healed and was seen so, and now n%u calls n%u dead", i,
-                                 j);
+        uint32_t viewer, member;
+        if (!misjudged(r, &viewer, &member))
+            continue;
+        if (sim_look_sees(sim_node(r->sim, viewer), member) == MEMBER_DEAD)
+            run_violated(r, "members", "all is healed and was seen so, and now n%u calls member %u dead",
+                         viewer, member);
     }
 }
 
 /* ---- all homes equal ---- */
 
-static const struct ring *any_ring(const struct run *r)
-{
-    for (uint32_t i = 1; i <= r->nodes; i++)
-        if (is_member(r, i) && node_serving(sim_node(r->sim, i)))
-            return node_ring(sim_node(r->sim, i));
-    return NULL;
-}
-
-/* The homes of a key that live. */
+/* The processes that are homes of a key and live. */
 static uint32_t homes_of(const struct run *r, struct bytes key, uint32_t out[PREFERENCE_MAX])
 {
-    const struct ring *ring = any_ring(r);
+    const struct ring *ring = sim_ring(r->sim);
     uint32_t all[PREFERENCE_MAX], count = 0;
     ring_preference(ring, ring_partition(ring, key_token(key)), all);
-    for (uint32_t i = 0; i < ring->homes; i++)
-        if (is_member(r, all[i]))
-            out[count++] = all[i];
+    for (uint32_t i = 0; i < ring->homes; i++) {
+        uint32_t node = sim_process_of(r->sim, all[i]);
+        if (node && is_member(r, node))
+            out[count++] = node;
+    }
     return count;
 }
 
@@ -186,7 +220,7 @@ static void read_finally(struct run *r, const char *key, uint32_t homes)
     while (!answer.done)
         sim_run(r->sim, 1000);
     /* Fewer homes than can prove an absence: strict does not say "not found" then. */
-    uint32_t all = any_ring(r)->homes, proof = all - all / 2;
+    uint32_t all = sim_ring(r->sim)->homes, proof = all - all / 2;
     if (answer.status != KV_OK && answer.status != KV_E_NOT_FOUND && homes >= proof)
         run_violated(r, "converged", "a get of %s of all its %u living homes ended as %s", key, homes,
                      kv_error_word(answer.status));
@@ -264,11 +298,13 @@ void run_verify(struct run *r)
     sim_say(r->sim, 0, "everything heals");
     workload_end(r->workload);
     faults_heal(r->faults);
-    static void (*const steps[])(struct run *) = {verify_drained,  verify_members,   verify_hints,
-                                                  read_everything, verify_leftovers, verify_stays,
-                                                  verify_equal,    verify_history};
+    static void (*const steps[])(struct run *) = {verify_ring,  verify_drained,  verify_members,
+                                                  verify_hints, read_everything, verify_leftovers,
+                                                  verify_stays, verify_equal,    verify_history};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
+    if (sim_two_rings(r->sim))
+        run_violated(r, "ring", "epoch %llu has two values", (unsigned long long)sim_two_rings(r->sim));
     if (sim_gullible(r->sim))
         run_violated(r, "members", "n%u went back to an older belief of a member", sim_gullible(r->sim));
     if (sim_backwards(r->sim))

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "sim/internal.h"
+#include "sim/rings.h"
 
 #define ARENA_MAX_BYTES (64u << 20)
 
@@ -78,6 +79,7 @@ void sim_destroy(struct sim *s)
     net_deinit(s);
     outbox_deinit(&s->out);
     arena_deinit(&s->arena);
+    sim_rings_deinit(s);
     free(s);
 }
 
