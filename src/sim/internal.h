@@ -104,6 +104,7 @@ struct process {
         uint32_t incarnation;
     } believed[SIM_MEMBERS_MAX + 1]; /* of each member, in this life */
     uint64_t epoch_seen;             /* of its ring, in this life */
+    uint64_t epoch_believed;         /* when `believed` was last looked at */
     bool paused;
     struct list backlog;                    /* timers that fired meanwhile, in order */
     struct dial dials[SIM_MEMBERS_MAX + 1]; /* by member id */

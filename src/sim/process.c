@@ -50,6 +50,8 @@ static void fire_backlog(struct sim *s, struct process *p)
 static void watch_beliefs(struct sim *s, struct process *p)
 {
     const struct ring *ring = node_ring(p->node);
+    bool new_ring = ring && ring->value.epoch != p->epoch_believed;
+    p->epoch_believed = ring ? ring->value.epoch : 0;
     for (uint32_t i = 0; ring && i < ring->value.member_count; i++) {
         uint32_t member = ring->value.members[i].id;
         struct belief_seen *seen = &p->believed[member], now;
@@ -57,7 +59,9 @@ static void watch_beliefs(struct sim *s, struct process *p)
             continue;
         bool older = now.generation != seen->generation ? now.generation < seen->generation
                                                         : now.incarnation < seen->incarnation;
-        if (older && !s->gullible)
+        bool met_again =
+            new_ring && now.generation == 0; /* it was given up for a change, and is asked anew */
+        if (older && !met_again && !s->gullible)
             s->gullible = p->index;
         *seen = now;
     }
@@ -343,6 +347,7 @@ static void end_process(struct sim *s, struct process *p)
     memset(p->dials, 0, sizeof p->dials);
     memset(p->believed, 0, sizeof p->believed);
     p->epoch_seen = 0;
+    p->epoch_believed = 0;
     sim_note(s, p->index, UINT64_MAX);
 }
 
