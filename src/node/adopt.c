@@ -13,6 +13,12 @@ uint64_t adopt_epoch(const struct node *n)
     return n->ring ? n->ring->value.epoch : 0;
 }
 
+bool adopt_leaving(const struct node *n)
+{
+    const struct member *m = n->ring ? ring_value_find(&n->ring->value, n->self) : NULL;
+    return m && m->weight == 0;
+}
+
 /* ---- asking, answering ---- */
 
 void adopt_heard(struct node *n, struct endpoint from, uint64_t epoch)

@@ -22,13 +22,19 @@ static bool alive(const struct node *n, uint32_t member)
            (swim_lookup(n->swim, member, &view) == KV_OK && view.state <= MEMBER_SUSPECT);
 }
 
+/* Under which source_epoch this node has done what the change asks of it: taken over what it gains; and, if
+ * it leaves, handed over what it keeps for others, which is on no other disk maybe. 0: not yet. */
+static uint64_t whole(const struct node *n)
+{
+    bool keeps = adopt_leaving(n) && (n->replica.noting || hints_waiting(n->hints, 0));
+    return keeps ? 0 : transfer_whole(n->move.transfer);
+}
+
 static struct ring_word word_of(const struct node *n, uint32_t member)
 {
     if (member == n->self)
-        return (struct ring_word){.member = member,
-                                  .epoch = adopt_epoch(n),
-                                  .whole_epoch = transfer_whole(n->move.transfer),
-                                  .alive = true};
+        return (struct ring_word){
+            .member = member, .epoch = adopt_epoch(n), .whole_epoch = whole(n), .alive = true};
     struct ring_word w = {.member = member, .alive = alive(n, member)};
     const struct peer *p = peers_find(n, member);
     if (!p)
@@ -227,9 +233,9 @@ void change_ring_changed(struct node *n)
 struct msg_progress change_own_progress(const struct node *n)
 {
     struct transfer_progress t = transfer_progress(n->move.transfer);
-    uint64_t whole = transfer_whole(n->move.transfer);
+    uint64_t since = whole(n);
     return (struct msg_progress){.source_epoch = t.source_epoch,
-                                 .whole = whole && whole == t.source_epoch,
+                                 .whole = since && since == t.source_epoch,
                                  .partitions_done = t.partitions_done,
                                  .partitions_total = t.partitions_total,
                                  .bytes = t.bytes};

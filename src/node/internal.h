@@ -166,6 +166,7 @@ struct adopt {
 };
 
 uint64_t adopt_epoch(const struct node *n);
+bool adopt_leaving(const struct node *n); /* the change under way is that this node goes */
 void adopt_heard(struct node *n, struct endpoint from, uint64_t epoch);
 void adopt_send(struct node *n, struct endpoint to, uint64_t id);
 void adopt_message(struct node *n, const struct message *m);
@@ -328,7 +329,8 @@ struct replica {
     uint32_t first_free; /* index + 1; 0: none */
     uint32_t active;
     uint64_t bytes;
-    bool full; /* the disk was, at the last write */
+    uint32_t noting; /* active ones that keep a note for somebody */
+    bool full;       /* the disk was, at the last write */
     uint64_t rows_written, reads, pages, stale, wrong_ring, refused;
 };
 

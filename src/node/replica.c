@@ -67,6 +67,7 @@ static int begin(struct node *n, struct endpoint from, const struct message *m, 
 static void end(struct replica *r, struct replica_op *op)
 {
     r->active--;
+    r->noting -= op->hint_count > 0;
     r->bytes -= op->bytes;
     op->type = MSG_NONE;
     op->next_free = r->first_free;
@@ -137,11 +138,17 @@ static uint32_t hint_bytes(const struct msg_write *w)
     return (uint32_t)(w->key.len + blob_bytes(w->row.payload).len);
 }
 
+/* Whoever leaves the ring takes no more: nobody would be left to hand them over. */
+static bool takes_notes(const struct node *n, uint64_t bytes)
+{
+    return !adopt_leaving(n) && hints_room(n->hints, bytes);
+}
+
 static int write(struct node *n, struct endpoint from, struct message *m)
 {
     struct msg_write *w = &m->write;
     int rc = check_write(n, m);
-    if (rc == KV_OK && w->hint_count && !hints_room(n->hints, (uint64_t)hint_bytes(w) * w->hint_count))
+    if (rc == KV_OK && w->hint_count && !takes_notes(n, (uint64_t)hint_bytes(w) * w->hint_count))
         rc = KV_E_OVERLOADED;
     struct replica_op *op = NULL;
     if (rc == KV_OK)
@@ -152,6 +159,7 @@ static int write(struct node *n, struct endpoint from, struct message *m)
         ack(n, from, m->id, KV_OK, 0);
     hlc_heard(n, w->row.stamp.hlc);
     take_hints(n, w, op);
+    n->replica.noting += op->hint_count > 0;
     struct effect *e = outbox_add(n->out, EF_STORE_WRITE);
     e->op = op_id(&n->replica, op);
     e->write.key = w->key;
@@ -350,15 +358,16 @@ void replica_message(struct node *n, struct endpoint from, struct message *m)
 void replica_check(const struct node *n)
 {
     const struct replica *r = &n->replica;
-    uint32_t active = 0;
+    uint32_t active = 0, noting = 0;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < r->cap; i++) {
         if (r->ops[i].type == MSG_NONE)
             continue;
         active++;
+        noting += r->ops[i].hint_count > 0;
         bytes += r->ops[i].bytes;
     }
-    KV_ASSERT(active == r->active && bytes == r->bytes);
+    KV_ASSERT(active == r->active && noting == r->noting && bytes == r->bytes);
 }
 
 void replica_deinit(struct node *n)

@@ -18,7 +18,11 @@
  * it) goes to all homes of it; while the ring changes, one for a home of a slot that moves goes to both homes
  * of the slot. It is forgotten when all of them have acknowledged. Where one cannot be reached the note
  * stays, and is tried again when somebody is back. Notes for a member that is given up wait for the end of
- * the change. */
+ * the change.
+ *
+ * A node that leaves the ring takes no more notes (the caller sees to that), and hands over those that it
+ * has: where an heir cannot be reached, another member keeps the row and a note for it. The node may go when
+ * hints_waiting is 0. */
 #ifndef REPAIR_HINTS_H
 #define REPAIR_HINTS_H
 

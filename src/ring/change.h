@@ -28,11 +28,11 @@ int ring_change_ask(const struct ring_value *v, const struct ring_change *c, str
 /* What a driver knows of a member. */
 struct ring_word {
     uint32_t member;
-    uint64_t epoch; /* the ring it is known to have adopted; 0: not heard of */
-    uint64_t
-        whole_epoch;  /* it said that it holds all its new partitions, under this source_epoch; 0: never */
-    bool alive;       /* swim does not call it dead; of itself a driver knows it */
-    uint64_t dead_us; /* how long it has been dead */
+    uint64_t epoch;       /* the ring it is known to have adopted; 0: not heard of */
+    uint64_t whole_epoch; /* it said that it holds all its new partitions and, if it leaves, keeps no hints,
+                           * under this source_epoch; 0: never */
+    bool alive;           /* swim does not call it dead; of itself a driver knows it */
+    uint64_t dead_us;     /* how long it has been dead */
 };
 
 /* Times after which a driver gives somebody up. */
@@ -55,14 +55,14 @@ enum ring_step {
  * those that are not known. A displaced home is one that loses a partition, a new home one that gains one.
  * The conditions (DESIGN section 7; why is said in next.c), of those who are not given up:
  *   DROP       what is asked for makes no sense (any more): no such member, the last one would leave, the
- * dead one to be removed or replaced lives, ... TO_SWITCH  every new home has said WHOLE under source_epoch,
- * every displaced home has adopted this epoch, all of them live, and `undo` is not set FINISH     every
- * displaced home has adopted SWITCH GIVE_UP    a displaced home that is no new home has been dead for
- * RING_GIVE_UP_US, and there are enough others to take its rows over from; or anybody has whose removal or
- * replacement is asked for BACK       a new home has been dead for RING_UNDO_US UNDO       the same, or
- * `undo`. After a SWITCH, so that no reader of the SWITCH is left, it waits until every new home, but those
- * dead for so long, and a majority of every moving partition's homes after the change have adopted PENDING
- * KV_E_NO_MEMORY. */
+ * dead one to be removed or replaced lives, ... TO_SWITCH  every new home, and who leaves, has said WHOLE
+ * under source_epoch, every displaced home has adopted this epoch, all of them live, and `undo` is not set
+ * FINISH     every displaced home has adopted SWITCH GIVE_UP    a displaced home that is no new home has been
+ * dead for RING_GIVE_UP_US, and there are enough others to take its rows over from; or anybody has whose
+ * removal or replacement is asked for BACK       a new home has been dead for RING_UNDO_US UNDO       the
+ * same, or `undo`. After a SWITCH, so that no reader of the SWITCH is left, it waits until every new home,
+ * but those dead for so long, and a majority of every moving partition's homes after the change have adopted
+ * PENDING KV_E_NO_MEMORY. */
 int ring_change_next(const struct ring *ring, const struct ring_word *words, uint32_t count,
                      enum ring_step *step, struct ring_value *out);
 

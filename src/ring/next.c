@@ -74,10 +74,18 @@ static bool given_up_is_past(const struct view *w, uint32_t partition)
     return !given_up || past >= homes / 2 + 1 || past == left;
 }
 
+static bool leaves(const struct view *w, uint32_t member)
+{
+    const struct member *m = &w->v->members[member];
+    return m->weight == 0 && !m->dead;
+}
+
 /* Every new home is WHOLE, or a reader of the SWITCH would miss what only the displaced home has. Every
  * displaced home has adopted this epoch, or it could still acknowledge alone what is never copied, or count
- * as an answer of those before in whose place the new one acknowledges. All live (liveness): what is gone
- * into must be finished before anything else can be, and is not gone into for a home nobody can read from. */
+ * as an answer of those before in whose place the new one acknowledges. Who leaves has handed over the hints
+ * that it kept (and takes no more): what they are for may be on no other disk. All live (liveness): what is
+ * gone into must be finished before anything else can be, and is not gone into for a home nobody can read
+ * from. */
 static bool may_switch(const struct view *w)
 {
     for (uint32_t p = 0; p < w->v->partitions; p++)
@@ -85,6 +93,8 @@ static bool may_switch(const struct view *w)
             return false;
     for (uint32_t i = 0; i < w->v->member_count; i++) {
         const struct ring_word *word = w->words[i];
+        if (leaves(w, i) && word->whole_epoch != w->v->source_epoch)
+            return false;
         if (moves(w, i, RING_GAINS) && (word->whole_epoch != w->v->source_epoch || !word->alive))
             return false;
         if (moves(w, i, RING_LOSES) && (!adopted(w, i) || !word->alive))

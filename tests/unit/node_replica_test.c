@@ -160,13 +160,23 @@ static void reads_and_pages(void **state)
     bench_destroy(&b);
 }
 
-/* The next ring: the same members, one epoch later. */
-static struct blob *next_ring(const struct bench *b)
+/* The next ring: the same members, one epoch later; or this node leaves them. */
+static struct blob *next_ring(const struct bench *b, bool leaving)
 {
     struct ring_value v;
     struct buf encoded = {0};
     assert_int_equal(ring_value_copy(&node_ring(b->node)->value, &v), KV_OK);
     v.epoch++;
+    for (uint32_t i = 0; leaving && i < v.member_count; i++) {
+        v.members[i].old_weight = 1;
+        v.members[i].weight = v.members[i].id != b->node->self;
+    }
+    if (leaving) {
+        v.phase = RING_PENDING;
+        v.since = v.source_epoch = v.epoch;
+        v.queue_count = 1;
+        v.queue[0] = (struct ring_change){.kind = RING_LEAVE, .member = b->node->self};
+    }
     assert_int_equal(ring_value_encode(&v, &encoded), KV_OK);
     struct blob *blob = blob_copy(buf_bytes(&encoded));
     assert_non_null(blob);
@@ -203,7 +213,7 @@ static void what_a_new_ring_overtakes_is_not_acknowledged(void **state)
     uint64_t own = effect(&b, EF_STORE_READ)->op;
 
     m = message_of(&b, MSG_RING);
-    m.ring.value = next_ring(&b);
+    m.ring.value = next_ring(&b, false);
     say(&b, at, &m);
     written(&b, meta_write(&b, META_RING)->op, KV_OK);
     assert_int_equal(node_ring(b.node)->value.epoch, 2);
@@ -228,6 +238,38 @@ static void what_a_new_ring_overtakes_is_not_acknowledged(void **state)
     assert_int_equal(sent_to(&b, MSG_RANGE_PAGE, at)->range_page.status, KV_E_WRONG_RING);
     assert_int_equal(b.node->replica.wrong_ring, 3);
     row_release(&row);
+    bench_destroy(&b);
+}
+
+/* It takes no more notes, and is not whole before the last one is handed over. */
+static void who_leaves_takes_no_notes(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_member(&b, 4);
+    struct endpoint at = member(&b, 2);
+    struct message m = write_of(&b, "k", "v");
+    m.write.hint_count = 1;
+    m.write.hints[0] = 3;
+    say(&b, at, &m);
+    uint64_t write = effect(&b, EF_STORE_WRITE)->op;
+    m = message_of(&b, MSG_RING);
+    m.ring.value = next_ring(&b, true);
+    say(&b, at, &m);
+    written(&b, meta_write(&b, META_RING)->op, KV_OK);
+    assert_int_equal(node_ring(b.node)->value.phase, RING_PENDING);
+    m = write_of(&b, "other", "v");
+    m.write.hint_count = 1;
+    m.write.hints[0] = 3;
+    say(&b, at, &m);
+    assert_int_equal(acked(&b, at), KV_E_OVERLOADED);
+    m = write_of(&b, "other", "v");
+    say(&b, at, &m);
+    assert_non_null(effect(&b, EF_STORE_WRITE));
+    assert_int_equal(change_own_progress(b.node).whole, 0); /* the first is on its way to the disk */
+    written(&b, write, KV_OK);
+    assert_int_equal(hints_waiting(b.node->hints, 3), 1);
+    assert_int_equal(change_own_progress(b.node).whole, 0);
     bench_destroy(&b);
 }
 
@@ -269,6 +311,7 @@ int main(void)
         cmocka_unit_test(hints_are_kept_and_counted),
         cmocka_unit_test(reads_and_pages),
         cmocka_unit_test(what_a_new_ring_overtakes_is_not_acknowledged),
+        cmocka_unit_test(who_leaves_takes_no_notes),
         cmocka_unit_test(many_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -428,6 +428,71 @@ static void notes_for_who_is_given_up_wait_for_the_end_of_the_change(void **stat
     }
 }
 
+/* Whoever leaves keeps nothing back: what an heir cannot be given now, somebody else keeps for it. */
+static void a_node_that_leaves_hands_its_notes_on(void **state)
+{
+    (void)state;
+    for (int case_ = 0; case_ < 3; case_++) {
+        struct world *w = world_create();
+        struct ring_spec leaving = {.epoch = 3,
+                                    .replicas = 3,
+                                    .phase = RING_PENDING,
+                                    .before = ids_to(MEMBERS),
+                                    .after = ids_to(MEMBERS) & ~id_bit(SELF),
+                                    .since = 2};
+        if (case_ == 1)
+            leaving.dead = id_bit(3);
+        if (case_ == 2) /* it is out of the ring already */
+            leaving.before &= ~id_bit(3), leaving.after &= ~id_bit(3);
+        world_fill(w, 100, 10, 3);
+        for (uint32_t id = 2; id <= MEMBERS; id++)
+            world_peer(w, id, id != 3 && id != 5);
+        world_ring_set(w, &leaving);
+        world_wait(w);
+        for (world_serve(w); world_notes_left(w, 3); world_serve(w))
+            world_wait(w);
+        world_nothing_waits(w, 3);
+        for (uint32_t i = 0; i < w->item_count; i++) {
+            const struct item *it = &w->items[i];
+            uint32_t three = it->moved_to[3], five = it->moved_to[5];
+            uint32_t homes = others(w, it);
+            assert_int_equal(__builtin_popcount(three), case_ < 2); /* one keeps it */
+            assert_int_equal((three | five | it->reached) & (id_bit(SELF) | id_bit(3) | id_bit(5)), 0);
+            assert_int_equal((three | five) & ~it->reached, 0);
+            if (case_ == 2) {
+                assert_int_equal(it->reached & homes, homes & ~id_bit(5));
+                assert_int_equal(__builtin_popcount(five), homes >> 5 & 1);
+            }
+        }
+        world_destroy(w);
+    }
+}
+
+/* With nobody to give them to, they stay until somebody is back. */
+static void a_node_that_leaves_alone_waits(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    struct ring_spec leaving = {.epoch = 3,
+                                .replicas = 3,
+                                .phase = RING_SWITCH,
+                                .before = ids_to(MEMBERS),
+                                .after = ids_to(MEMBERS) & ~id_bit(SELF),
+                                .since = 2};
+    world_fill(w, 10, 10, 3);
+    world_ring_set(w, &leaving);
+    world_wait(w);
+    world_serve(w);
+    assert_int_equal(world_notes_left(w, 3), 10);
+    assert_true(hints_deadline_us(w->hints) == UINT64_MAX);
+    for (uint32_t id = 2; id <= MEMBERS; id++)
+        world_peer(w, id, id != 3);
+    world_wait(w);
+    world_serve(w);
+    world_nothing_waits(w, 3);
+    world_destroy(w);
+}
+
 /* What was sent under the ring before is sent again: the heirs may be others. */
 static void a_new_ring_begins_the_pass_anew(void **state)
 {
@@ -525,7 +590,9 @@ static void random_ring(struct world *w, struct prng *prng)
                              .after = (uint32_t)prng_below(prng, ids_to(6)) & ids_to(6),
                              .since = epoch - 1};
     spec.before |= id_bit(SELF);
-    spec.after |= id_bit(SELF);
+    spec.after |= prng_below(prng, 4) ? id_bit(SELF) : 0;
+    if (spec.phase == RING_STABLE || !spec.after)
+        spec.after |= id_bit(SELF);
     spec.dead = prng_below(prng, 3) ? 0 : spec.before & id_bit(2 + (uint32_t)prng_below(prng, 5));
     world_ring_set(w, &spec);
 }
@@ -618,6 +685,8 @@ int main(void)
         cmocka_unit_test(an_heir_that_is_away_keeps_the_note),
         cmocka_unit_test(notes_follow_a_key_that_moves),
         cmocka_unit_test(notes_for_who_is_given_up_wait_for_the_end_of_the_change),
+        cmocka_unit_test(a_node_that_leaves_hands_its_notes_on),
+        cmocka_unit_test(a_node_that_leaves_alone_waits),
         cmocka_unit_test(a_new_ring_begins_the_pass_anew),
         cmocka_unit_test(a_store_that_fails_is_asked_again),
         cmocka_unit_test(strange_answers_are_ignored),

@@ -109,9 +109,10 @@ static void collect(struct world *w)
             const struct message *m = &e->send.message;
             assert_int_equal(m->type, MSG_WRITE);
             assert_int_equal(m->write.flags, WRITE_HANDOFF);
-            assert_int_equal(m->write.hint_count, 0);
             assert_int_equal(m->write.began_hlc, HLC);
             uint32_t item = item_of(w, m->write.key);
+            for (uint32_t h = 0; h < m->write.hint_count; h++)
+                w->items[item].moved_to[m->write.hints[h]] |= id_bit(e->send.to.peer);
             assert_int_equal(stamp_cmp(m->write.row.stamp, w->items[item].row.stamp), 0);
             w->sent[w->sent_count++] = (struct mail){e->send.to.peer, m->id, item, m->write.row.stamp};
             w->bytes_sent += item_weight(&w->items[item]);

@@ -19,7 +19,8 @@ struct item {
     char text[16];
     struct row row;
     struct stamp notes[MEMBERS + 2];
-    uint32_t reached; /* the members that were sent it and acknowledged, bit by id */
+    uint32_t reached;               /* the members that were sent it and acknowledged, bit by id */
+    uint32_t moved_to[MEMBERS + 2]; /* by member: who was sent a note for it, as bits */
 };
 
 struct mail {
