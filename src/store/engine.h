@@ -44,6 +44,12 @@ struct tree_part {
     uint64_t marked;  /* so on the disk, or in the batch at hand: the writer's thread only */
 };
 
+/* So many neighbours are marked at once: a mark costs what a put does, and with this all marks there can be
+ * are an eighth of the leaves, for reading a few leaves too many after a restart. In memory each is known by
+ * itself.
+ */
+#define MARKED_LEAVES 8u
+
 struct tree {
     pthread_mutex_t lock;
     /* These change on the writer's thread only, and under the lock. */

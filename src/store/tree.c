@@ -160,12 +160,13 @@ void tree_mark(struct store *s, uint64_t token)
     if (!t->partitions)
         return;
     uint32_t partition = token_partition(token, t->partitions);
-    uint64_t leaf = UINT64_C(1) << token_leaf(token, t->partitions);
+    uint32_t leaf = token_leaf(token, t->partitions);
     struct tree_part *part = &t->parts[partition];
-    if (part->marked & leaf)
+    if (part->marked >> leaf & 1)
         return;
+    uint64_t neighbours = ((UINT64_C(1) << MARKED_LEAVES) - 1) << (leaf - leaf % MARKED_LEAVES);
     pthread_mutex_lock(&t->lock);
-    part->marked |= leaf | part->dirty | part->reading;
+    part->marked |= neighbours | part->dirty | part->reading;
     pthread_mutex_unlock(&t->lock);
     batch_marks(s, partition, part->marked);
 }

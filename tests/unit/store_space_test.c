@@ -251,7 +251,7 @@ static void no_trees(struct store *s, const uint32_t *partitions, size_t count)
     }
 }
 
-/* Another key whose leaf is in the partition of the first. */
+/* Another key in the partition of the first, whose leaf is not marked together with that one's. */
 static uint32_t neighbour(void)
 {
     char text[KEY_TEXT_BYTES];
@@ -260,7 +260,7 @@ static uint32_t neighbour(void)
     do
         token = key_token(key_number(++number, text));
     while (token_partition(token, Q) != token_partition(first, Q) ||
-           token_leaf(token, Q) == token_leaf(first, Q));
+           token_leaf(token, Q) / MARKED_LEAVES == token_leaf(first, Q) / MARKED_LEAVES);
     return number;
 }
 
