@@ -60,7 +60,7 @@ follow_until() {
     shift
     until "$@"; do
         line=$(kvcli --timeout 1000 -n "$(all_addrs)" status 2>/dev/null |
-            sed -n -e 's/^the ring changes/changing/p' -e '/^n[0-9]* has taken over/p' | paste -sd' ' | cut -c1-78)
+            grep -E '^(the ring changes|n[0-9]+ has taken over)' | tail -n 1 | cut -c1-78 || true)
         if [ "$line" != "$last" ]; then
             deadline=$((SECONDS + TIMEOUT))
             if [ -t 1 ]; then printf '\r%s\033[K' "$line"; elif [ -n "$line" ]; then say "$line"; fi
@@ -108,6 +108,7 @@ cmd_remove() {
     if [ -n "$DEAD" ]; then
         word=remove
         ! pid_of "$i" >/dev/null || die "n$i is running; without --dead it leaves in peace"
+        wait_until "n$i seen as dead by all" seen_as "$i" 'dead|left'
     else
         pid_of "$i" >/dev/null || die "n$i is not running; with --dead the others take its share over"
     fi

@@ -50,17 +50,27 @@ static uint32_t find_spans(const struct kv_trace *trace, uint32_t count, struct 
     return n;
 }
 
-static uint32_t column_of(uint32_t at_us, uint32_t whole_us)
+/* What the bars are drawn on: all that happens between the two. */
+struct scale {
+    uint32_t from_us, to_us;
+    uint32_t decided_us; /* UINT32_MAX: never */
+    bool utf8;
+};
+
+static uint32_t column_of(const struct scale *s, uint32_t at_us)
 {
-    return (uint32_t)((uint64_t)at_us * (BAR_COLUMNS - 1) / (whole_us ? whole_us : 1));
+    uint32_t whole_us = s->to_us > s->from_us ? s->to_us - s->from_us : 1;
+    uint32_t since_us = at_us > s->from_us ? at_us - s->from_us : 0;
+    return (uint32_t)((uint64_t)since_us * (BAR_COLUMNS - 1) / whole_us);
 }
 
 /* The moment at which the answer was there is a line across all bars. */
-static int draw_bar(const struct span *s, uint32_t decided_us, uint32_t whole_us, bool utf8, struct buf *out)
+static int draw_bar(const struct span *s, const struct scale *scale, struct buf *out)
 {
-    uint32_t first = column_of(s->begin->at_us, whole_us);
-    uint32_t last = column_of(s->end ? s->end->at_us : whole_us, whole_us);
-    uint32_t decided = decided_us == UINT32_MAX ? UINT32_MAX : column_of(decided_us, whole_us);
+    bool utf8 = scale->utf8;
+    uint32_t first = column_of(scale, s->begin->at_us);
+    uint32_t last = column_of(scale, s->end ? s->end->at_us : scale->to_us);
+    uint32_t decided = scale->decided_us == UINT32_MAX ? UINT32_MAX : column_of(scale, scale->decided_us);
     int rc = 0;
     for (uint32_t i = 0; i < BAR_COLUMNS && rc == 0; i++) {
         const char *cell = " ";
@@ -73,7 +83,7 @@ static int draw_bar(const struct span *s, uint32_t decided_us, uint32_t whole_us
     return rc;
 }
 
-static int draw_span(const struct span *s, uint32_t decided_us, uint32_t whole_us, bool utf8, struct buf *out)
+static int draw_span(const struct span *s, const struct scale *scale, struct buf *out)
 {
     char who[80];
     bool hint = s->begin->kind == KV_TRACE_HINT;
@@ -81,7 +91,7 @@ static int draw_span(const struct span *s, uint32_t decided_us, uint32_t whole_u
                    hint ? s->begin->other : "");
     int rc = buf_printf(out, "  %-6s %-12s ", what(s->begin), who);
     if (rc == 0)
-        rc = draw_bar(s, decided_us, whole_us, utf8, out);
+        rc = draw_bar(s, scale, out);
     if (rc == 0 && s->end && s->end->kind != KV_TRACE_LOST)
         rc = buf_printf(out, " %6u us, %s\n", s->end->at_us - s->begin->at_us, kv_error_word(s->end->status));
     else if (rc == 0)
@@ -92,14 +102,18 @@ static int draw_span(const struct span *s, uint32_t decided_us, uint32_t whole_u
 int bars_draw(const struct kv_trace *trace, uint32_t count, uint32_t us, bool utf8, struct buf *out)
 {
     struct span spans[BARS_MAX];
-    uint32_t n = find_spans(trace, count, spans), decided_us = UINT32_MAX, whole_us = us;
-    int rc = 0;
+    uint32_t n = find_spans(trace, count, spans);
+    struct scale scale = {UINT32_MAX, us, UINT32_MAX, utf8};
+    for (uint32_t i = 0; i < n; i++)
+        if (spans[i].begin->at_us < scale.from_us)
+            scale.from_us = spans[i].begin->at_us;
     for (uint32_t i = 0; i < count; i++) {
         if (trace[i].kind == KV_TRACE_DECIDE)
-            decided_us = trace[i].at_us;
-        whole_us = trace[i].at_us > whole_us ? trace[i].at_us : whole_us;
+            scale.decided_us = trace[i].at_us;
+        scale.to_us = trace[i].at_us > scale.to_us ? trace[i].at_us : scale.to_us;
     }
+    int rc = 0;
     for (uint32_t i = 0; i < n && rc == 0; i++)
-        rc = draw_span(&spans[i], decided_us, whole_us, utf8, out);
+        rc = draw_span(&spans[i], &scale, out);
     return rc;
 }

@@ -9,8 +9,9 @@
 #include "base/buf.h"
 #include "kv.h"
 
-/* Lines, each ended by \n. The scale goes from the call to its end, or to the last event if that is later.
- * KV_E_NO_MEMORY leaves it short. */
+/* Lines, each ended by \n. The scale goes from the first bar's beginning (connecting may have taken much
+ * longer than all the rest) to the end of the call, or to the last event if that is later. KV_E_NO_MEMORY
+ * leaves it short. */
 int bars_draw(const struct kv_trace *trace, uint32_t count, uint32_t us, bool utf8, struct buf *out);
 
 #endif

@@ -104,7 +104,7 @@ static void on_look(const struct kv_status *s, void *arg)
 
 static void describe(const struct node_run *r, char *out, size_t size)
 {
-    char percent[HUMAN_MAX], bytes[HUMAN_MAX], pace[HUMAN_MAX], left[HUMAN_MAX] = "";
+    char percent[HUMAN_MAX], bytes[HUMAN_MAX], left[HUMAN_MAX], pace[2 * HUMAN_MAX] = "";
     const struct progress *p = &r->progress;
     if (!r->heard) {
         (void)snprintf(out, size, "%s: no node answers", r->words);
@@ -112,14 +112,15 @@ static void describe(const struct node_run *r, char *out, size_t size)
         (void)snprintf(out, size, "%s: waits for %u other change%s", r->words, r->before,
                        r->before == 1 ? "" : "s");
     } else if (p->total == 0) {
-        (void)snprintf(out, size, "%s: %s", r->words, cli_phase_word(r->phase));
+        (void)snprintf(out, size, "%s: %s", r->words,
+                       r->phase == KV_STABLE ? "queued" : cli_phase_word(r->phase));
     } else {
         if (progress_left_s(p) > 0)
-            human_seconds(progress_left_s(p), left);
-        (void)snprintf(out, size, "%s: %s, %" PRIu64 " of %" PRIu64 " partitions (%s), %s, %s/s%s%s",
-                       r->words, cli_phase_word(r->phase), p->done, p->total,
-                       human_percent(p->done, p->total, percent), human_bytes((double)p->bytes, bytes),
-                       human_bytes(p->bytes_per_s, pace), *left ? ", left: " : "", left);
+            (void)snprintf(pace, sizeof pace, ", %s/s, %s left", human_bytes(p->bytes_per_s, bytes),
+                           human_seconds(progress_left_s(p), left));
+        (void)snprintf(out, size, "%s: %s, %" PRIu64 " of %" PRIu64 " partitions (%s), %s%s", r->words,
+                       cli_phase_word(r->phase), p->done, p->total, human_percent(p->done, p->total, percent),
+                       human_bytes((double)p->bytes, bytes), pace);
     }
 }
 

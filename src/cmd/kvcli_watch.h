@@ -7,7 +7,7 @@
  *     kvcli_screen.c       the terminal
  *
  * A round a second: every member is asked how it sees the others and what its counters are. What is shown of
- * a node's state is the others' word, never its own alone; the matrix shows each word. */
+ * a node's state is what most of them say; the matrix shows each word. */
 #ifndef CMD_KVCLI_WATCH_H
 #define CMD_KVCLI_WATCH_H
 
@@ -101,8 +101,8 @@ void watch_heard_nobody(struct watch_view *v, const char *why);
 /* The slot of a node that is shown; WATCH_NODES_MAX: none. */
 uint32_t watch_find(const struct watch_view *v, uint32_t id, const char *name);
 
-/* What most nodes that answered in this round say of it, the worse of equals; its own word counts only when
- * there is no other. WATCH_UNKNOWN: nobody says anything. */
+/* What most nodes that answered in this round say of it, itself included; the worse of equals. WATCH_UNKNOWN:
+ * nobody says anything. */
 uint8_t watch_state(const struct watch_view *v, uint32_t slot);
 
 /* A word of this round: how `observer` sees `slot`. */

@@ -223,10 +223,10 @@ uint8_t watch_word(const struct watch_view *v, uint32_t observer, uint32_t slot)
 uint8_t watch_state(const struct watch_view *v, uint32_t slot)
 {
     uint32_t votes[4] = {0}, most = 0;
-    uint8_t state = watch_word(v, slot, slot);
+    uint8_t state = WATCH_UNKNOWN;
     for (uint32_t i = 0; i < v->node_count; i++) {
         uint8_t word = watch_word(v, v->order[i], slot);
-        if (v->order[i] != slot && word < 4)
+        if (word < 4)
             votes[word]++;
     }
     for (uint8_t i = 0; i < 4; i++) {

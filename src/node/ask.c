@@ -78,7 +78,8 @@ static int check_life(const struct node *n, const struct ring_change *c, char er
         return KV_E_DUPLICATE_ID;
     }
     if (c->kind == RING_REMOVE && alive) {
-        snprintf(error, TEXT_MAX, "%s is alive: let it leave", m->name);
+        snprintf(error, TEXT_MAX,
+                 "%s is alive, as far as is known: let it leave, or wait until it is seen dead", m->name);
         return KV_E_INVALID;
     }
     if (c->kind == RING_LEAVE && !alive) {

@@ -100,7 +100,7 @@ static const char *draw(uint32_t width, uint32_t height, bool color, bool utf8)
     return (const char *)page.data;
 }
 
-static void most_of_the_others_decide(void **state)
+static void most_of_them_decide(void **state)
 {
     (void)state;
     watch_round_begin(&view);
@@ -109,12 +109,13 @@ static void most_of_the_others_decide(void **state)
     says(3, "saaaa", 1);
     says(4, "daaaa", 1);
     says(5, "daaaa", 1);
-    assert_int_equal(state_of(1), KV_DEAD); /* 1 alive, 1 suspect, 2 dead; its own word does not count */
+    assert_int_equal(state_of(1), KV_DEAD); /* 2 alive, 1 suspect, 2 dead: the worse */
     assert_int_equal(state_of(2), KV_ALIVE);
     assert_int_equal(watch_word(&view, watch_find(&view, 3, "n3"), watch_find(&view, 1, "n1")), KV_SUSPECT);
-    says(5, "aaaaa", 1); /* 2 alive, 1 suspect, 1 dead */
+    says(5, "aaaaa", 1); /* 3 alive, 1 suspect, 1 dead */
     assert_int_equal(state_of(1), KV_ALIVE);
-    says(3, "daaaa", 1); /* equal: the worse */
+    says(2, "daaaa", 1);
+    says(3, "daaaa", 1); /* 2 alive, 3 dead */
     assert_int_equal(state_of(1), KV_DEAD);
 }
 
@@ -327,7 +328,7 @@ static void a_page_fits_every_terminal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(most_of_the_others_decide, setup),
+        cmocka_unit_test_setup(most_of_them_decide, setup),
         cmocka_unit_test_setup(a_lone_node_speaks_for_itself, setup),
         cmocka_unit_test_setup(who_falls_silent_has_no_word, setup),
         cmocka_unit_test_setup(rates_come_from_two_samples_of_one_process, setup),
