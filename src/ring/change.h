@@ -52,17 +52,24 @@ enum ring_step {
 
 /* The step that is next, and the value it leads to (in `out`, deinit'ed by the caller, unless RING_WAIT).
  * `ring` is the one in force with its tables; `words` are in order of member id, one for each member but
- * those that are not known. A displaced home is one that loses a partition, a new home one that gains one.
- * The conditions (DESIGN section 7; why is said in next.c), of those who are not given up:
- *   DROP       what is asked for makes no sense (any more): no such member, the last one would leave, the
- * dead one to be removed or replaced lives, ... TO_SWITCH  every new home, and who leaves, has said WHOLE
- * under source_epoch, every displaced home has adopted this epoch, all of them live, and `undo` is not set
- * FINISH     every displaced home has adopted SWITCH GIVE_UP    a displaced home that is no new home has been
- * dead for RING_GIVE_UP_US, and there are enough others to take its rows over from; or anybody has whose
- * removal or replacement is asked for BACK       a new home has been dead for RING_UNDO_US UNDO       the
- * same, or `undo`. After a SWITCH, so that no reader of the SWITCH is left, it waits until every new home,
- * but those dead for so long, and a majority of every moving partition's homes after the change have adopted
- * PENDING KV_E_NO_MEMORY. */
+ * those that are not known. KV_E_NO_MEMORY.
+ *
+ * The conditions (DESIGN section 7; next.c says why), of members that are not given up. A displaced home is
+ * one that loses a partition, a new home one that has something to take over:
+ *
+ * - DROP: what is asked for makes no sense (any more): there is no such member, the last one would leave, the
+ *   dead one that was to be removed or replaced lives, ...
+ * - TO_SWITCH: every new home, and who leaves, has said WHOLE under source_epoch; every displaced home has
+ *   adopted this epoch, and where one is given up so many of the others that it is in no majority; all of
+ * them live; no `undo`.
+ * - FINISH: every displaced home has adopted SWITCH.
+ * - GIVE_UP: a displaced home, or who leaves, that is no new home has been dead for RING_GIVE_UP_US, and
+ * enough others live to take its rows over from; or anybody has whose removal or replacement is asked for
+ * too.
+ * - BACK: a new home has been dead for RING_UNDO_US, and FINISH has to wait.
+ * - UNDO: a new home has been dead for RING_UNDO_US, or `undo`. After a SWITCH it waits until nobody can read
+ *   under that any more: every new home, but those dead for so long, and of every moving partition's homes
+ *   after the change so many that the others are no majority, have adopted PENDING. */
 int ring_change_next(const struct ring *ring, const struct ring_word *words, uint32_t count,
                      enum ring_step *step, struct ring_value *out);
 

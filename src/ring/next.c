@@ -52,11 +52,16 @@ static bool moves(const struct view *w, uint32_t member, uint8_t how)
     return (w->movers[member] & how) && !w->v->members[member].dead;
 }
 
+static bool no_majority(uint32_t some, uint32_t of)
+{
+    return some < of / 2 + 1;
+}
+
 /* ---- conditions ------------------------------------------------------------------------------ */
 
 /* Nobody knows what a displaced home that is given up does, so it may be at the epoch before. It must not
- * find a majority there: one of the other homes before have adopted this epoch, or all that are left. (Its
- * new home has read as many, but maybe not since it was given up.) */
+ * find a majority there: so many of the other homes before have adopted this epoch that it cannot, or all
+ * that are left. (Its new home has read more, but maybe not since it was given up.) */
 static bool given_up_is_past(const struct view *w, uint32_t partition)
 {
     const struct ring_pair *pairs = w->ring->pairs + (size_t)partition * w->ring->twin_width;
@@ -71,7 +76,7 @@ static bool given_up_is_past(const struct view *w, uint32_t partition)
         left += !gone;
         past += !gone && adopted(w, pairs[i].from);
     }
-    return !given_up || past >= homes / 2 + 1 || past == left;
+    return !given_up || no_majority(homes - past, homes) || past == left;
 }
 
 static bool leaves(const struct view *w, uint32_t member)
@@ -123,8 +128,9 @@ static bool new_home_lost(const struct view *w)
     return false;
 }
 
-/* A majority of a partition's homes after the change, or none of them moves. */
-static bool majority_back(const struct view *w, uint32_t partition)
+/* Too few of a partition's homes after the change may still be at SWITCH to answer for it, or none moves. A
+ * member without a store lost it before this change, and nobody has adopted a ring as it since. */
+static bool readers_gone(const struct view *w, uint32_t partition)
 {
     const struct ring_pair *pairs = w->ring->pairs + (size_t)partition * w->ring->twin_width;
     uint32_t homes = 0, back = 0;
@@ -134,9 +140,9 @@ static bool majority_back(const struct view *w, uint32_t partition)
         if (pairs[i].to == RING_NOBODY)
             continue;
         homes++;
-        back += adopted(w, pairs[i].to);
+        back += adopted(w, pairs[i].to) || w->v->members[pairs[i].to].store_id == 0;
     }
-    return !moving || back >= homes / 2 + 1;
+    return !moving || no_majority(homes - back, homes);
 }
 
 /* What PENDING acknowledges the old homes have, so before any SWITCH the way back is free. After one,
@@ -151,7 +157,7 @@ static bool may_undo(const struct view *w)
         if (moves(w, i, RING_GAINS) && !adopted(w, i) && !dead_for(w, i, RING_UNDO_US))
             return false;
     for (uint32_t p = 0; p < w->v->partitions; p++)
-        if (!majority_back(w, p))
+        if (!readers_gone(w, p))
             return false;
     return true;
 }
@@ -209,7 +215,9 @@ static bool to_be_given_up(const struct view *w, uint32_t member)
     bool loses = w->movers[member] & RING_LOSES, gains = w->movers[member] & RING_GAINS;
     if (w->v->phase == RING_SWITCH && (!loses || adopted(w, member)))
         return false;
-    return removal_asked(w, member) || (loses && !gains && can_do_without(w, member));
+    if (removal_asked(w, member))
+        return true;
+    return (loses || leaves(w, member)) && !gains && can_do_without(w, member);
 }
 
 static const struct member *next_given_up(const struct view *w)
