@@ -216,7 +216,7 @@ static void spread(struct coord *c, const struct turn *t, struct request *r)
     for (;;) {
         position_set will = plan_whole(s, h.has | h.coming);
         position_set could = plan_whole(s, h.has | h.coming | h.able) & ~will & open;
-        if (position_count(will & counted) >= plan_cover(s->homes) || !could)
+        if (position_count(will & counted) >= plan_majority(s->homes) || !could)
             return;
         position_set missing = plan_unit(s, plan_reader(s->homes, could, distance)) & ~(h.has | h.coming);
         for (uint32_t p = 0; missing >> p; p++) {
@@ -227,11 +227,13 @@ static void spread(struct coord *c, const struct turn *t, struct request *r)
     }
 }
 
-/* Whether every majority meets one that holds the newest row, if these do. */
+/* Whether every majority meets one that holds the newest row, if these do; and will, whatever becomes of the
+ * ring. Half of an even number of homes would do for now, but not when their number grows or shrinks: what is
+ * shown is to be at as many as what a put was acknowledged by (ring/sources.c counts on it). */
 static bool covers(const struct request *r, position_set holders)
 {
     position_set whole = plan_whole(&r->shape, holders) & request_counted(r);
-    return position_count(whole) >= plan_cover(r->shape.homes);
+    return position_count(whole) >= plan_majority(r->shape.homes);
 }
 
 /* A sloppy get that can find nobody to take the row answers all the same: it promises no more. */
