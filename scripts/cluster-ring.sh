@@ -101,10 +101,9 @@ cmd_add() {
     cmd_status
 }
 
-cmd_remove() {
-    local i word=leave
-    [ ${#ARGS[@]} -eq 1 ] || wrong "remove: which node?"
-    i=$(index "${ARGS[0]}") || exit 2
+# It leaves by itself while it runs, and is given up when it is dead.
+leave_ring() {
+    local i=$1 word=leave
     if [ -n "$DEAD" ]; then
         word=remove
         ! pid_of "$i" >/dev/null || die "n$i is running; without --dead it leaves in peace"
@@ -112,10 +111,20 @@ cmd_remove() {
     else
         pid_of "$i" >/dev/null || die "n$i is not running; with --dead the others take its share over"
     fi
-    "$BIN/kvcli" -n "$(other_addrs "$i")" node "$word" "n$i" || die "n$i is still a member"
-    if [ -z "$DEAD" ]; then # it ends by itself when it has left
-        wait_until "the end of n$i" gone "$i"
+    kvcli -n "$(other_addrs "$i")" node "$word" "n$i" || die "n$i is still a member"
+}
+
+cmd_remove() {
+    local i ring
+    [ ${#ARGS[@]} -eq 1 ] || wrong "remove: which node?"
+    i=$(index "${ARGS[0]}") || exit 2
+    ring=$(kvcli -n "$(other_addrs "$i")" ring --tsv) || die "no other node answers"
+    if cut -f1 <<<"$ring" | grep -qx "n$i"; then
+        leave_ring "$i"
+    else
+        say "n$i has left the ring before"
     fi
+    wait_until "the end of n$i" gone "$i" # which ends by itself when it has left
     GONE="${GONE:+$GONE }$i"
     conf_save
     cmd_status

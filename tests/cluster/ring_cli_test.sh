@@ -45,7 +45,7 @@ exits "remove of a living member is refused" 6 'invalid: n2 is alive' kvcli node
 exits "so is leave of who is no member" 6 'no member of the ring is named n9' kvcli node leave n9
 exits "remove: a node leaves the ring and ends" 0 'leave n2: done, [0-9.]+ [KM]?i?B moved' cluster remove 2
 equals "it is no member" 'n1 n3 n4' "$(members)"
-matches "it ended in peace" 'left the ring|event=left' "$(tail -n 5 "$(log_of 2)")"
+matches "it ended in peace" 'event=left .*event=stopped status=0' "$(tail -n 5 "$(log_of 2)")"
 equals "the table has it no more" 0 "$(cluster status | grep -c '^n2 ')"
 exits "start of it is refused" 2 "n2 has left the cluster; .* add. starts a new node" cluster start 2
 all_there "all keys are there"
@@ -93,6 +93,13 @@ exits "remove --dead" 0 'remove n4: done' cluster remove 4 --dead
 equals "it is no member" 'n1 n3 n5' "$(members)"
 all_there "all keys are there"
 soon "each on three nodes again" 60 eval '[ "$(stat_of 1 rows)" -ge 5150 ]'
+
+must cluster add
+use grown
+exits "a node that leaves by kvcli's word" 0 'leave n6: done' kvcli node leave n6
+soon "ends" 10 eval '! kill -0 "$(pid_of 6)"'
+exits "cluster.sh is told with remove" 0 'n6 has left the ring before' cluster remove 6
+use grown
 
 # ---- an empty disk ----
 
