@@ -61,11 +61,10 @@ enum ring_step {
  *   dead one that was to be removed or replaced lives, ...
  * - TO_SWITCH: every new home, and who leaves, has said WHOLE under source_epoch; every displaced home has
  *   adopted this epoch, and where one is given up so many of the others that it is in no majority; all of
- * them live; no `undo`.
+ *   them live; no `undo`.
  * - FINISH: every displaced home has adopted SWITCH.
  * - GIVE_UP: a displaced home, or who leaves, that is no new home has been dead for RING_GIVE_UP_US, and
- * enough others live to take its rows over from; or anybody has whose removal or replacement is asked for
- * too.
+ *   enough others live to take its rows over from; or anybody has whose removal or replacement is asked for.
  * - BACK: a new home has been dead for RING_UNDO_US, and FINISH has to wait.
  * - UNDO: a new home has been dead for RING_UNDO_US, or `undo`. After a SWITCH it waits until nobody can read
  *   under that any more: every new home, but those dead for so long, and of every moving partition's homes
