@@ -7,25 +7,34 @@
 #ifndef BASE_MUTANT_H
 #define BASE_MUTANT_H
 
-#define MUTANT_TABLE(X)                                                            \
-    X(ack_before_sync, "a replica acknowledges a write before it is on disk")      \
-    X(double_ack, "a second acknowledgement of one member counts again")           \
-    X(quorum_off_by_one, "a put is answered one acknowledgement early")            \
-    X(drop_write_back, "a get answers without writing the newest row back")        \
-    X(strict_counts_fallbacks, "strict requests count fallbacks too")              \
-    X(forget_hint, "a fallback acknowledges a row and keeps no hint")              \
-    X(handoff_refused, "a hint is forgotten though the home refused the row")      \
-    X(resurrect_tombstone, "a get takes a tombstone for nothing at all")           \
-    X(expiry_before_winner, "a get drops expired rows before it picks the winner") \
-    X(arrival_order, "the row that comes last wins, whatever its stamp")           \
-    X(clock_back, "the clock's floor is forgotten over a restart")                 \
-    X(retry_new_stamp, "a retry of a put mints a new stamp")                       \
-    X(no_stamp_round, "a strict put does not ask for the newest stamp first")      \
-    X(timeout_is_failure, "a put that timed out is said to have done nothing")     \
-    X(wrong_store, "a wiped store is taken for the member that it was")            \
-    X(stale_incarnation, "gossip of an older incarnation is believed")             \
-    X(no_refutation, "a suspect says nothing")                                     \
-    X(request_never_ends, "an answered put is kept for ever")
+#define MUTANT_TABLE(X)                                                             \
+    X(ack_before_sync, "a replica acknowledges a write before it is on disk")       \
+    X(double_ack, "a second acknowledgement of one member counts again")            \
+    X(quorum_off_by_one, "a put is answered one acknowledgement early")             \
+    X(drop_write_back, "a get answers without writing the newest row back")         \
+    X(strict_counts_fallbacks, "strict requests count fallbacks too")               \
+    X(forget_hint, "a fallback acknowledges a row and keeps no hint")               \
+    X(handoff_refused, "a hint is forgotten though the home refused the row")       \
+    X(resurrect_tombstone, "a get takes a tombstone for nothing at all")            \
+    X(expiry_before_winner, "a get drops expired rows before it picks the winner")  \
+    X(arrival_order, "the row that comes last wins, whatever its stamp")            \
+    X(clock_back, "the clock's floor is forgotten over a restart")                  \
+    X(retry_new_stamp, "a retry of a put mints a new stamp")                        \
+    X(no_stamp_round, "a strict put does not ask for the newest stamp first")       \
+    X(timeout_is_failure, "a put that timed out is said to have done nothing")      \
+    X(wrong_store, "a wiped store is taken for the member that it was")             \
+    X(stale_incarnation, "gossip of an older incarnation is believed")              \
+    X(no_refutation, "a suspect says nothing")                                      \
+    X(request_never_ends, "an answered put is kept for ever")                       \
+    X(stale_epoch, "a replica takes requests of any ring")                          \
+    X(overtaken_ack, "a replica acknowledges under a ring what came under another") \
+    X(forget_dual_write, "a slot that moves is written at its old home only")       \
+    X(two_as_two, "the two homes of a slot that moves count as two")                \
+    X(read_before_whole, "new homes are read before they hold their partitions")    \
+    X(no_switch_fence, "a change ends before displaced homes know of SWITCH")       \
+    X(drop_early, "displaced homes drop their rows in SWITCH")                      \
+    X(old_snapshot, "a source gives pages before it knows that the ring changes")   \
+    X(restored_votes, "a store put back to an older copy goes on as it was")
 
 #ifdef MUTANTS
 enum mutant {

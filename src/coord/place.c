@@ -22,7 +22,7 @@ static void add_twins(const struct coord *c, struct request *r, uint32_t partiti
     for (uint32_t i = 0; i < c->ring->twin_width; i++) {
         if (twins[i] == RING_NOBODY)
             continue;
-        if (i < s->homes)
+        if (i < MUTANT(forget_dual_write, s->homes, 0))
             s->twin[i] = s->width;
         add_target(c, r, twins[i]);
     }
@@ -205,7 +205,8 @@ position_set request_ok(const struct request *r)
 
 uint32_t request_acked(const struct request *r)
 {
-    return position_count(request_done(r, request_ok(r)) & request_counted(r));
+    position_set done = MUTANT(two_as_two, request_done(r, request_ok(r)), request_ok(r));
+    return position_count(done & MUTANT(two_as_two, request_counted(r), UINT32_MAX));
 }
 
 bool request_expects(const struct request *r, uint64_t now_us)

@@ -10,6 +10,7 @@
  * a second than this node would itself take over. Who is refused for that asks again.
  *
  * Invariants (move_check): `active` is the number of pulls in use. */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include "model/pack.h"
@@ -77,9 +78,9 @@ static int check_pull(struct node *n, const struct message *m)
     const struct msg_pull *q = &m->pull;
     if (!n->self)
         return KV_E_NOT_MEMBER;
-    if (m->ring_epoch != adopt_epoch(n))
+    if (MUTANT(old_snapshot, m->ring_epoch != adopt_epoch(n), false))
         return KV_E_WRONG_RING;
-    if (n->ring->value.phase == RING_STABLE || q->partition >= n->partitions ||
+    if (MUTANT(old_snapshot, n->ring->value.phase == RING_STABLE, false) || q->partition >= n->partitions ||
         token_partition(q->after.token, n->partitions) != q->partition ||
         !was_home(n->ring, q->partition, n->self))
         return KV_E_INVALID;
@@ -184,7 +185,8 @@ void move_page(struct node *n, const struct event *in)
     struct pull *p = &n->move.pulls[id_serial(in->page.op) % PULLS_MAX];
     KV_ASSERT(p->bytes && pull_op(n, p) == in->page.op);
     uint32_t bytes = 0;
-    int rc = p->epoch == adopt_epoch(n) ? in->page.status : KV_E_WRONG_RING;
+    bool same = MUTANT(old_snapshot, p->epoch == adopt_epoch(n), true);
+    int rc = same ? in->page.status : KV_E_WRONG_RING;
     if (rc == KV_OK)
         rc = reply(n, p, in, &bytes);
     if (rc != KV_OK)

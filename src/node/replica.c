@@ -88,7 +88,7 @@ static struct replica_op *completed(struct replica *r, uint64_t id)
  * before the next was adopted, and who takes a partition over reads it there. */
 static int status_now(struct node *n, const struct replica_op *op, int status)
 {
-    if (op->epoch == adopt_epoch(n))
+    if (MUTANT(overtaken_ack, op->epoch == adopt_epoch(n), true))
         return status;
     n->replica.wrong_ring++;
     return KV_E_WRONG_RING;
@@ -322,7 +322,7 @@ static int standing(struct node *n, const struct message *m)
 {
     if (!n->self)
         return KV_E_NOT_MEMBER;
-    if (m->ring_epoch == adopt_epoch(n))
+    if (MUTANT(stale_epoch, m->ring_epoch == adopt_epoch(n), true))
         return KV_OK;
     n->replica.wrong_ring++;
     return KV_E_WRONG_RING;

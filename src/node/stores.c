@@ -8,6 +8,7 @@
  *
  * It is kept in META_STORES, written at most once in STORES_WRITE_US: what a crash here forgets makes the
  * check weaker by that much, never wrong. */
+#include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdlib.h>
@@ -62,7 +63,7 @@ bool stores_began(struct node *n, uint64_t store_id, uint64_t generation, uint64
         return true; /* no memory: it is believed, as one that was never seen */
     if (generation < it->generation || (generation == it->generation && sequence < it->began) ||
         (generation > it->generation && sequence < it->newest))
-        return false;
+        return MUTANT(restored_votes, false, true);
     if (generation == it->generation && sequence == it->began)
         return true;
     it->generation = generation;

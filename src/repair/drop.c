@@ -2,6 +2,7 @@
 #include "repair/drop.h"
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "base/buf.h"
 #include "kv_error.h"
 #include "model/id.h"
@@ -86,19 +87,30 @@ static void rest(struct drop *d, uint64_t until_us)
     d->wake_us = until_us;
 }
 
+#ifdef MUTANTS
+static bool will_be_home(const struct ring *ring, uint32_t partition, uint32_t member)
+{
+    struct ring_slot slots[REPLICAS_MAX];
+    for (uint32_t i = ring_slots(ring, partition, slots); i-- > 0;)
+        if (slots[i].to == member)
+            return true;
+    return false;
+}
+#endif
+
 int drop_ring_set(struct drop *d, struct now now, const struct ring *ring)
 {
     stop(d);
     free(d->held);
     d->held = NULL;
-    if (ring->value.phase != RING_STABLE)
+    if (MUTANT(drop_early, ring->value.phase != RING_STABLE, ring->value.phase == RING_PENDING))
         return KV_OK;
     d->partitions = ring->value.partitions;
     d->held = calloc(d->partitions / 8 + 1, 1);
     if (!d->held)
         return KV_E_NO_MEMORY;
     for (uint32_t i = 0; i < d->partitions; i++)
-        if (ring_is_home(ring, i, d->self))
+        if (MUTANT(drop_early, ring_is_home(ring, i, d->self), will_be_home(ring, i, d->self)))
             d->held[i / 8] |= (uint8_t)(1u << i % 8);
     d->rows_before = d->rows;
     if (run_begin(d, 0))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "kv_error.h"
 #include "ring/change.h"
 #include "ring/step.h"
@@ -100,7 +101,8 @@ static bool may_switch(const struct view *w)
         const struct ring_word *word = w->words[i];
         if (leaves(w, i) && word->whole_epoch != w->v->source_epoch)
             return false;
-        if (moves(w, i, RING_GAINS) && (word->whole_epoch != w->v->source_epoch || !word->alive))
+        if (moves(w, i, RING_GAINS) &&
+            (MUTANT(read_before_whole, word->whole_epoch != w->v->source_epoch, false) || !word->alive))
             return false;
         if (moves(w, i, RING_LOSES) && (!adopted(w, i) || !word->alive))
             return false;
@@ -114,7 +116,7 @@ static bool may_switch(const struct view *w)
 static bool may_finish(const struct view *w)
 {
     for (uint32_t i = 0; i < w->v->member_count; i++)
-        if (moves(w, i, RING_LOSES) && !adopted(w, i))
+        if (moves(w, i, RING_LOSES) && MUTANT(no_switch_fence, !adopted(w, i), false))
             return false;
     return true;
 }

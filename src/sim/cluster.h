@@ -94,7 +94,11 @@ void sim_stop(struct sim *s, uint32_t node);  /* SIGTERM */
 void sim_pause(struct sim *s, uint32_t node); /* SIGSTOP: what comes meanwhile waits */
 void sim_resume(struct sim *s, uint32_t node);
 bool sim_paused(const struct sim *s, uint32_t node);
-void sim_wipe(struct sim *s, uint32_t node);                    /* a blank store; the node is not running */
+void sim_wipe(struct sim *s, uint32_t node); /* a blank store; the node is not running */
+/* A crash, after which the disk holds an older copy of itself, which the simulation takes over. */
+void sim_put_back(struct sim *s, uint32_t node, struct sim_store *backup);
+bool sim_put_back_refused(const struct sim *s,
+                          uint32_t node); /* it left, since its store is older than it was */
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to); /* id and ring of another's: cp -a */
 struct node *sim_node(struct sim *s, uint32_t node);            /* NULL: not running */
 struct sim_store *sim_store(struct sim *s, uint32_t node);

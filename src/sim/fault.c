@@ -29,9 +29,10 @@ struct faults {
     uint32_t wiped;               /* whose disk was lost; 0: nobody's */
     bool born[SIM_NODES_MAX + 1]; /* it was started, or is a founder */
     bool lost[SIM_NODES_MAX + 1]; /* with the whole machine */
-    struct operator* operator;
-    struct sim_timer next; /* a new one begins */
-    struct sim_timer end;  /* the next of the active ones ends */
+    struct ring_operator *ring_operator;
+    struct sim_store *backup; /* of the node that a RESTORE will strike; NULL: none */
+    struct sim_timer next;    /* a new one begins */
+    struct sim_timer end;     /* the next of the active ones ends */
     struct fault active[ACTIVE_MAX];
     int64_t jumped_ms[SIM_NODES_MAX + 1]; /* jumps stay */
 };
@@ -150,7 +151,7 @@ static void shape(struct faults *f)
 static bool is_process_fault(enum fault_class c)
 {
     return c == FAULT_CRASH || c == FAULT_POWER || c == FAULT_STOP || c == FAULT_PAUSE || c == FAULT_WIPE ||
-           c == FAULT_REFUSED_DISK;
+           c == FAULT_REFUSED_DISK || c == FAULT_RESTORE;
 }
 
 /* Whether something has been done to the node's process that is not over. */
@@ -169,7 +170,7 @@ static bool is_taken(const struct faults *f, uint32_t node)
 
 bool faults_present(const struct faults *f, uint32_t node)
 {
-    bool left = operator_dismissed(f->operator, node) && !sim_member(f->sim, node);
+    bool left = operator_dismissed(f->ring_operator, node) && !sim_member(f->sim, node);
     return f->born[node] && !f->lost[node] && !left;
 }
 
@@ -178,13 +179,13 @@ static bool can_spare_one(const struct faults *f)
 {
     uint32_t staying = 0;
     for (uint32_t i = 1; i <= f->nodes; i++)
-        staying += faults_present(f, i) && sim_member(f->sim, i) && !operator_dismissed(f->operator, i);
+        staying += faults_present(f, i) && sim_member(f->sim, i) && !operator_dismissed(f->ring_operator, i);
     return staying > f->sim->config.replicas;
 }
 
-struct operator* faults_operator(struct faults *f)
+struct ring_operator *faults_operator(struct faults *f)
 {
-    return f->operator;
+    return f->ring_operator;
 }
 
 uint32_t faults_join(struct faults *f)
@@ -203,7 +204,7 @@ uint32_t faults_join(struct faults *f)
 void faults_lose(struct faults *f, uint32_t node)
 {
     f->sim->tally.counts[TALLY_REMOVE]++;
-    (void)operator_ask(f->operator, RING_REMOVE, node, 0);
+    (void)operator_ask(f->ring_operator, RING_REMOVE, node, 0);
     sim_kill(f->sim, node);
     sim_wipe(f->sim, node);
     f->wiped = node;
@@ -244,13 +245,17 @@ static void strike(struct faults *f, const struct fault *one)
     case FAULT_JOIN: (void)faults_join(f); break;
     case FAULT_LEAVE:
         if (can_spare_one(f))
-            t->counts[TALLY_LEAVE] += operator_ask(f->operator, RING_LEAVE, one->a, 0);
+            t->counts[TALLY_LEAVE] += operator_ask(f->ring_operator, RING_LEAVE, one->a, 0);
         break;
     case FAULT_WEIGHT:
         t->counts[TALLY_WEIGHT] +=
-            operator_ask(f->operator, RING_WEIGHT, one->a, (uint32_t)sim_between(s, 1, 3));
+            operator_ask(f->ring_operator, RING_WEIGHT, one->a, (uint32_t)sim_between(s, 1, 3));
         break;
     case FAULT_REMOVE: faults_lose(f, one->a); break;
+    case FAULT_RESTORE:
+        f->backup = sim_store_copy(sim_store(s, one->a));
+        f->wiped = one->a;
+        break;
     case FAULT_STOP:
         t->counts[TALLY_STOP]++;
         sim_stop(s, one->a);
@@ -274,6 +279,26 @@ static void strike(struct faults *f, const struct fault *one)
 
 /* ---- the end ---- */
 
+/* Whose store was refused as older than it was gets a blank one, as it was told. */
+void faults_revive(struct faults *f, uint32_t node)
+{
+    if (sim_node(f->sim, node) || !faults_present(f, node))
+        return;
+    if (sim_put_back_refused(f->sim, node))
+        sim_wipe(f->sim, node);
+    (void)sim_start(f->sim, node);
+}
+
+static void put_back(struct faults *f, uint32_t node)
+{
+    sim_kill(f->sim, node);
+    if (faults_present(f, node))
+        sim_put_back(f->sim, node, f->backup);
+    else
+        sim_store_destroy(f->backup); /* it has left meanwhile */
+    f->backup = NULL;
+}
+
 static void wind_up(struct faults *f, struct fault *one)
 {
     one->active = false;
@@ -284,9 +309,11 @@ static void wind_up(struct faults *f, struct fault *one)
         sim_setup(f->sim, one->a)->drift_ppm = 0;
     if (one->class == FAULT_PAUSE)
         sim_resume(f->sim, one->a);
+    if (one->class == FAULT_RESTORE)
+        put_back(f, one->a);
     shape(f);
-    if (is_process_fault(one->class) && !sim_node(f->sim, one->a) && faults_present(f, one->a))
-        (void)sim_start(f->sim, one->a);
+    if (is_process_fault(one->class))
+        faults_revive(f, one->a);
 }
 
 static void fire_end(struct sim *s, struct sim_timer *t)
@@ -318,7 +345,7 @@ static void begin(struct faults *f, struct fault one)
     struct fault *place = free_place(f);
     if (!place || (is_process_fault(one.class) && is_taken(f, one.a)) ||
         (one.class == FAULT_DRIFT && is_drifting(f, one.a)) ||
-        ((one.class == FAULT_WIPE || one.class == FAULT_REMOVE) &&
+        ((one.class == FAULT_WIPE || one.class == FAULT_REMOVE || one.class == FAULT_RESTORE) &&
          (f->wiped || !sim_member(f->sim, one.a) || !can_spare_one(f))))
         return;
     one.active = true;
@@ -364,9 +391,8 @@ static void fire_next(struct sim *s, struct sim_timer *t)
         return;
     sim_schedule(s, t, s->now_us + sim_between(s, 0, 2 * f->gap_us));
     for (uint32_t i = 1; i <= f->nodes; i++)
-        if (!sim_node(s, i) && !is_struck(f, i) &&
-            faults_present(f, i)) /* it has left: as a service, it comes back */
-            (void)sim_start(s, i);
+        if (!is_struck(f, i)) /* it has left by itself: as a service, it comes back */
+            faults_revive(f, i);
     enum fault_class c;
     do
         c = (enum fault_class)prng_below(&s->prng, FAULT_CLASSES);
@@ -395,7 +421,7 @@ struct faults *faults_create(struct sim *s, uint32_t enabled, uint64_t gap_us)
     struct faults *f = sim_must(calloc(1, sizeof *f));
     f->sim = s;
     f->nodes = s->config.nodes;
-    f->operator= operator_create(s);
+    f->ring_operator = operator_create(s);
     for (uint32_t i = 1; i <= s->config.founders; i++)
         f->born[i] = true;
     f->classes = enabled;
@@ -411,7 +437,8 @@ void faults_destroy(struct faults *f)
         return;
     sim_cancel(f->sim, &f->next);
     sim_cancel(f->sim, &f->end);
-    operator_destroy(f->operator);
+    operator_destroy(f->ring_operator);
+    sim_store_destroy(f->backup);
     free(f);
 }
 
@@ -435,7 +462,6 @@ void faults_heal(struct faults *f)
     for (uint32_t i = 1; i <= f->nodes; i++) {
         sim_spare(f->sim, i);
         sim_resume(f->sim, i);
-        if (!sim_node(f->sim, i) && faults_present(f, i))
-            KV_ASSERT(sim_start(f->sim, i) == KV_OK);
+        faults_revive(f, i);
     }
 }

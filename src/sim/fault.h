@@ -31,7 +31,8 @@
     X(JOIN, "join", "a new node joins", JOIN)                                                         \
     X(LEAVE, "leave", "a member is told to leave", LEAVE)                                             \
     X(REMOVE, "remove", "a machine is lost, and removed; one disk a run", REMOVE)                     \
-    X(WEIGHT, "weight", "a member is given another weight", WEIGHT)
+    X(WEIGHT, "weight", "a member is given another weight", WEIGHT)                                   \
+    X(RESTORE, "restore", "a crash, and the disk holds an older copy of itself; one disk a run", RESTORED)
 
 enum fault_class {
 #define FAULT_ENUM(name, word, text, shows) FAULT_##name,
@@ -64,7 +65,10 @@ void faults_begin(struct faults *f, enum fault_class c, uint32_t a, uint32_t b, 
 bool faults_present(const struct faults *f, uint32_t node);
 
 /* Who asks for changes of the ring: scenarios may, too. */
-struct operator* faults_operator(struct faults *f);
+struct ring_operator *faults_operator(struct faults *f);
+
+/* Starts a process that should run and does not. */
+void faults_revive(struct faults *f, uint32_t node);
 
 /* A process that was not there yet, started so that it joins; 0: there is none left. */
 uint32_t faults_join(struct faults *f);

@@ -108,6 +108,7 @@ struct process {
     bool paused;
     struct list backlog;                    /* timers that fired meanwhile, in order */
     struct dial dials[SIM_MEMBERS_MAX + 1]; /* by member id */
+    bool put_back;                          /* its store is an older copy */
     bool exiting;
     bool exited;
     int exit_status;

@@ -14,8 +14,7 @@ struct wish {
     struct sim_call *call;     /* NULL: not asked now */
 };
 
-struct operator
-{
+struct ring_operator {
     struct sim *sim;
     struct sim_timer timer;
     uint32_t client;
@@ -41,7 +40,7 @@ static bool is_over(const struct wish *w, int status)
     return status == KV_OK || (status == KV_E_INVALID && w->change.kind == RING_WEIGHT);
 }
 
-static void look(struct operator* o, struct wish *w)
+static void look(struct ring_operator *o, struct wish *w)
 {
     struct sim *s = o->sim;
     if (w->call && !sim_reply(w->call)->done)
@@ -61,7 +60,7 @@ static void look(struct operator* o, struct wish *w)
 
 static void fire(struct sim *s, struct sim_timer *t)
 {
-    struct operator* o = container_of(t, struct operator, timer);
+    struct ring_operator *o = container_of(t, struct ring_operator, timer);
     for (uint32_t i = 0; i < WISHES_MAX; i++)
         if (o->wishes[i].change.kind)
             look(o, &o->wishes[i]);
@@ -69,23 +68,23 @@ static void fire(struct sim *s, struct sim_timer *t)
         sim_schedule(s, t, s->now_us + ASK_US);
 }
 
-struct operator* operator_create(struct sim *s)
+struct ring_operator *operator_create(struct sim *s)
 {
-    struct operator* o = sim_must(calloc(1, sizeof *o));
+    struct ring_operator *o = sim_must(calloc(1, sizeof *o));
     o->sim = s;
     o->timer = (struct sim_timer){.fire = fire, .embedded = true};
     o->client = sim_client(s);
     return o;
 }
 
-void operator_destroy(struct operator* o)
+void operator_destroy(struct ring_operator *o)
 {
     if (o)
         sim_cancel(o->sim, &o->timer);
     free(o);
 }
 
-bool operator_ask(struct operator* o, enum ring_change_kind kind, uint32_t node, uint32_t weight)
+bool operator_ask(struct ring_operator *o, enum ring_change_kind kind, uint32_t node, uint32_t weight)
 {
     struct sim *s = o->sim;
     uint32_t member = sim_member(s, node), i = 0;
@@ -101,7 +100,7 @@ bool operator_ask(struct operator* o, enum ring_change_kind kind, uint32_t node,
     return true;
 }
 
-uint32_t operator_waiting(const struct operator* o)
+uint32_t operator_waiting(const struct ring_operator *o)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < WISHES_MAX; i++)
@@ -109,7 +108,7 @@ uint32_t operator_waiting(const struct operator* o)
     return count;
 }
 
-bool operator_dismissed(const struct operator* o, uint32_t node)
+bool operator_dismissed(const struct ring_operator *o, uint32_t node)
 {
     return o->dismissed[node] != 0;
 }

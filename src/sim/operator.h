@@ -5,20 +5,20 @@
 
 #include "sim/cluster.h"
 
-struct operator;
+struct ring_operator;
 
-struct operator* operator_create(struct sim *s);
-void operator_destroy(struct operator* o);
+struct ring_operator *operator_create(struct sim *s);
+void operator_destroy(struct ring_operator *o);
 
 /* Asks for a change concerning the process `node`, as soon as somebody listens: RING_LEAVE, RING_REMOVE,
  * RING_WEIGHT. The member is looked up by name and store now, so that a later namesake is spared. False: it
  * is no member, or too much is asked for already. */
-bool operator_ask(struct operator* o, enum ring_change_kind kind, uint32_t node, uint32_t weight);
+bool operator_ask(struct ring_operator *o, enum ring_change_kind kind, uint32_t node, uint32_t weight);
 
 /* Wishes that nobody has taken on yet. */
-uint32_t operator_waiting(const struct operator* o);
+uint32_t operator_waiting(const struct ring_operator *o);
 
 /* Whether a change that takes `node` out of the ring was ever asked for. */
-bool operator_dismissed(const struct operator* o, uint32_t node);
+bool operator_dismissed(const struct ring_operator *o, uint32_t node);
 
 #endif

@@ -88,6 +88,7 @@ static void fire_doom(struct sim *s, struct sim_timer *t)
 
 static void new_store(struct sim *s, struct process *p)
 {
+    p->put_back = false;
     p->store = sim_store_create(prng_u64(&s->prng) | 1);
     sim_store_lazy(p->store, s->config.sync != SIM_SYNC_ALWAYS);
     sim_store_on_loss(p->store, s->config.lost, s->config.lost_arg);
@@ -325,7 +326,7 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
     case EF_EXIT:
         p->exiting = true;
         p->exit_status = e->exit.status;
-        if (p->exit_status && !s->failed) {
+        if (p->exit_status && !s->failed && !(p->put_back && p->exit_status == KV_E_STALE_STORE)) {
             s->failed = p->index;
             snprintf(s->failure, sizeof s->failure, "%s", e->exit.text);
         }
@@ -529,6 +530,25 @@ void sim_wipe(struct sim *s, uint32_t node)
     sim_store_destroy(p->store);
     p->said_hlc = 0;
     new_store(s, p);
+}
+
+void sim_put_back(struct sim *s, uint32_t node, struct sim_store *backup)
+{
+    struct process *p = &s->processes[node];
+    KV_ASSERT(!p->node);
+    if (s->config.lost)
+        sim_store_each(p->store, tell_lost, s);
+    s->tally.counts[TALLY_RESTORED]++;
+    sim_store_destroy(p->store);
+    p->store = backup;
+    p->put_back = true;
+    p->said_hlc = 0;
+}
+
+bool sim_put_back_refused(const struct sim *s, uint32_t node)
+{
+    const struct process *p = &s->processes[node];
+    return p->put_back && p->exited && p->exit_status == KV_E_STALE_STORE;
 }
 
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)

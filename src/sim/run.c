@@ -121,7 +121,7 @@ static void set_up(struct run *r)
      * any more, and the others wait for it: that is not asked for. */
     r->early = !config->scenario && prng_below(&prng, 5) == 0;
     if (r->early)
-        r->result->classes &= ~(FAULT_BIT(WIPE) | FAULT_BIT(REMOVE));
+        r->result->classes &= ~(FAULT_BIT(WIPE) | FAULT_BIT(REMOVE) | FAULT_BIT(RESTORE));
     uint32_t net = (uint32_t)prng_below(&prng, 4), disk = (uint32_t)prng_below(&prng, 4);
     if (config->scenario)
         net = disk = 0;

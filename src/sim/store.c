@@ -16,6 +16,32 @@ struct sim_store *sim_store_create(uint64_t store_id)
     return st;
 }
 
+static void copy_table(const struct table *from, struct table *to)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct record *a = &from->records[i];
+        struct record *b = table_find_or_add(to, a->at.member, a->at.key);
+        b->row = row_ref(&a->row);
+        b->stamp = a->stamp;
+        b->bytes = a->bytes;
+    }
+}
+
+struct sim_store *sim_store_copy(const struct sim_store *st)
+{
+    struct sim_store *copy = sim_store_create(st->id);
+    copy->sequence = st->sequence;
+    copy->durable = st->sequence;
+    copy->lazy = st->lazy;
+    copy->lost = st->lost;
+    copy->lost_arg = st->lost_arg;
+    copy_table(&st->rows, &copy->rows);
+    copy_table(&st->notes, &copy->notes);
+    for (uint32_t i = 0; i < st->meta_count; i++)
+        sim_store_meta_put(copy, st->meta[i].name, bytes_of(st->meta[i].value.data, st->meta[i].value.len));
+    return copy;
+}
+
 static void job_free(struct sim_job *job)
 {
     if (job->effect.type == EF_STORE_WRITE)

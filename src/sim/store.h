@@ -15,6 +15,9 @@ struct sim_store;
 struct sim_job; /* one storage effect on its way */
 
 struct sim_store *sim_store_create(uint64_t store_id);
+
+/* As it is now: a backup. */
+struct sim_store *sim_store_copy(const struct sim_store *st);
 void sim_store_destroy(struct sim_store *st);
 uint64_t sim_store_id(const struct sim_store *st);
 uint64_t sim_store_sequence(const struct sim_store *st);

@@ -70,8 +70,7 @@ static bool is_at_rest(struct sim *s, void *run)
         operator_waiting(faults_operator(r->faults)))
         return false;
     for (uint32_t i = 1; i <= r->nodes; i++)
-        if (!sim_node(s, i) && faults_present(r->faults, i))
-            (void)sim_start(s, i); /* it has left by itself: as a service, it comes back */
+        faults_revive(r->faults, i); /* it has left by itself: as a service, it comes back */
     return straggler(r) == 0;
 }
 
