@@ -24,13 +24,22 @@ static uint32_t points_of(const struct member *m)
     return m->weight * RING_POINTS;
 }
 
-/* No two points are equal in both. */
-static int point_cmp(const void *left, const void *right)
+static bool is_before(const struct ring_point *a, const struct ring_point *b)
 {
-    const struct ring_point *a = left, *b = right;
-    if (a->token != b->token)
-        return a->token < b->token ? -1 : 1;
-    return (a->member > b->member) - (a->member < b->member);
+    return a->token != b->token ? a->token < b->token : a->member < b->member;
+}
+
+/* By insertion: a partition has few points, and a call of qsort for each costs more than all the rest. No two
+ * points are equal in both token and member. */
+static void sort_points(struct ring_point *points, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        struct ring_point p = points[i];
+        uint32_t at = i;
+        for (; at > 0 && is_before(&p, &points[at - 1]); at--)
+            points[at] = points[at - 1];
+        points[at] = p;
+    }
 }
 
 /* Leaves in first[q + 1] where partition q begins: ring_circle_init then fills the partitions from there on,
@@ -47,8 +56,7 @@ static void count_points(struct ring_circle *c, const struct ring_value *v)
         c->first[q] += c->first[q - 1];
 }
 
-/* Sorted into partitions by counting, and only each partition's few by comparing: qsort of all takes several
- * times as long. */
+/* Sorted into partitions by counting, and only each partition's few by comparing. */
 int ring_circle_init(struct ring_circle *c, const struct ring_value *v)
 {
     *c = (struct ring_circle){0};
@@ -67,7 +75,7 @@ int ring_circle_init(struct ring_circle *c, const struct ring_value *v)
             c->points[place] = (struct ring_point){token, i};
         }
     for (uint32_t q = 0; q < v->partitions; q++)
-        qsort(c->points + c->first[q], c->first[q + 1] - c->first[q], sizeof *c->points, point_cmp);
+        sort_points(c->points + c->first[q], c->first[q + 1] - c->first[q]);
     return KV_OK;
 }
 
