@@ -30,6 +30,26 @@ static void partitions_are_runs_of_tokens(void **state)
     }
 }
 
+/* Side by side they are the partition. */
+static void leaves_are_runs_of_a_partitions_tokens(void **state)
+{
+    (void)state;
+    for (uint32_t q = 1; q <= RING_PARTITIONS_MAX; q *= 2) {
+        for (uint32_t p = 0; p < q; p = p * 3 + 1) {
+            assert_true(leaf_first_token(p, 0, q) == partition_first_token(p, q));
+            assert_true(leaf_first_token(p, TREE_LEAVES, q) == partition_first_token(p + 1, q));
+            for (uint32_t leaf = 0; leaf < TREE_LEAVES; leaf++) {
+                uint64_t first = leaf_first_token(p, leaf, q), last = leaf_first_token(p, leaf + 1, q) - 1;
+                assert_true(first < last);
+                assert_int_equal(token_leaf(first, q), leaf);
+                assert_int_equal(token_leaf(last, q), leaf);
+                assert_int_equal(token_partition(last, q), p);
+            }
+        }
+        assert_true(leaf_first_token(q - 1, TREE_LEAVES, q) == 0); /* the end of all tokens */
+    }
+}
+
 static void keys_spread_evenly(void **state)
 {
     (void)state;
@@ -58,6 +78,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_are_xxh3_of_the_bytes),
         cmocka_unit_test(partitions_are_runs_of_tokens),
+        cmocka_unit_test(leaves_are_runs_of_a_partitions_tokens),
         cmocka_unit_test(keys_spread_evenly),
         cmocka_unit_test(keys_have_bounds),
     };

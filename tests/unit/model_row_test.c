@@ -202,6 +202,18 @@ static void references_are_counted(void **state)
     assert_true(row_is_absent(&other));
 }
 
+/* It is compared between nodes: the same for ever, and another for whatever is another. */
+static void digests_tell_versions_apart(void **state)
+{
+    (void)state;
+    uint64_t d = row_digest(bytes_str("k"), (struct stamp){5, 7});
+    assert_true(d == hash64_seeded(bytes_str("k"), hash64_mix(5 + hash64_mix(7))));
+    assert_true(d != row_digest(bytes_str("l"), (struct stamp){5, 7}));
+    assert_true(d != row_digest(bytes_str("k"), (struct stamp){6, 7}));
+    assert_true(d != row_digest(bytes_str("k"), (struct stamp){5, 8}));
+    assert_true(d != row_digest(bytes_str("k"), (struct stamp){7, 5}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +226,7 @@ int main(void)
         cmocka_unit_test(check_lets_a_tombstone_carry_nothing),
         cmocka_unit_test(dead_are_the_absent_the_deleted_and_the_expired),
         cmocka_unit_test(references_are_counted),
+        cmocka_unit_test(digests_tell_versions_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,5 @@
 /* The storage around a real store: what is one batch, what is written on which thread, in which order it
  * comes back, and what is on disk after it. */
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,177 +7,6 @@
 #include "uv_support.h"
 #include "model/pack.h"
 #include "uv/storage_state.h"
-
-#define JOBS_MAX 4096
-
-static struct {
-    uv_loop_t loop;
-    char dir[64];
-    struct store *store;
-    struct storage *storage;
-    /* What came back, in order. */
-    uint32_t count;
-    uint64_t ops[JOBS_MAX];
-    int status[JOBS_MAX];
-    struct row row; /* of the last read */
-    uint32_t page_count;
-    uint64_t page_bytes;  /* payloads of pages */
-    uint32_t deleted;     /* of the last delete */
-    uint64_t sequence;    /* of the last write */
-    struct store_has has; /* of the last key of the last query */
-    uint64_t hashes[TREE_LEAVES];
-    uint32_t most; /* how many `done` wants in one turn; 0: all */
-} t;
-
-static uint64_t op_of(const struct event *e)
-{
-    switch (e->type) {
-    case EV_STORE_READ: return e->read.op;
-    case EV_STORE_PAGE: return e->page.op;
-    case EV_STORE_HAS: return e->has.op;
-    case EV_STORE_TREE: return e->tree.op;
-    default: return e->written.op;
-    }
-}
-
-static int status_of(const struct event *e)
-{
-    switch (e->type) {
-    case EV_STORE_READ: return e->read.status;
-    case EV_STORE_PAGE: return e->page.status;
-    case EV_STORE_HAS: return e->has.status;
-    case EV_STORE_TREE: return e->tree.status;
-    default: return e->written.status;
-    }
-}
-
-static bool on_done(struct storage_job *job, void *arg)
-{
-    struct event *e = &job->event;
-    assert_ptr_equal(arg, &t);
-    assert_true(t.count < JOBS_MAX);
-    t.ops[t.count] = op_of(e);
-    t.status[t.count++] = status_of(e);
-    if (e->type == EV_STORE_READ) {
-        row_release(&t.row);
-        t.row = row_ref(&e->read.row);
-    } else if (e->type == EV_STORE_PAGE) {
-        t.page_count += e->page.count;
-        for (uint32_t i = 0; i < e->page.count; i++)
-            t.page_bytes += blob_bytes(e->page.entries[i].row.payload).len;
-    } else if (e->type == EV_STORE_HAS && e->has.status == KV_OK) {
-        t.has = e->has.keys[e->has.count - 1];
-    } else if (e->type == EV_STORE_TREE && e->tree.status == KV_OK) {
-        memcpy(t.hashes, e->tree.hashes, sizeof t.hashes);
-    } else if (e->type == EV_STORE_WRITTEN) {
-        t.deleted = e->written.deleted;
-        t.sequence = e->written.sequence;
-    }
-    storage_job_release(job);
-    return t.most == 0 || t.count % t.most != 0;
-}
-
-static void open_storage(enum sync_mode mode)
-{
-    char error[STORE_ERROR_MAX];
-    struct store_options so = {.block_cache_bytes = 8u << 20, .create = true};
-    assert_int_equal(store_open(t.dir, &so, &t.store, error), KV_OK);
-    assert_int_equal(uv_loop_init(&t.loop), 0);
-    assert_int_equal(storage_create(&t.loop, t.store, mode, on_done, &t, &t.storage), KV_OK);
-    t.count = 0;
-}
-
-static void close_storage(void)
-{
-    storage_stop(t.storage);
-    uv_run(&t.loop, UV_RUN_DEFAULT);
-    storage_destroy(t.storage);
-    assert_int_equal(uv_loop_close(&t.loop), 0);
-    store_close(t.store);
-    row_release(&t.row);
-    t.row = row_absent();
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(&t, 0, sizeof t);
-    snprintf(t.dir, sizeof t.dir, "/tmp/gureum-uv-XXXXXX");
-    assert_non_null(mkdtemp(t.dir));
-    open_storage(SYNC_ALWAYS);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    close_storage();
-    char path[512];
-    DIR *d = opendir(t.dir);
-    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
-        snprintf(path, sizeof path, "%s/%s", t.dir, e->d_name);
-        unlink(path);
-    }
-    closedir(d);
-    rmdir(t.dir);
-    return 0;
-}
-
-/* ---- effects ---- */
-
-static struct bytes key_of(uint64_t op, char text[32])
-{
-    snprintf(text, 32, "key-%06llu", (unsigned long long)op);
-    return bytes_str(text);
-}
-
-/* A row of its own, whose only reference goes into the storage. */
-static void write_row(uint64_t op, size_t value_bytes)
-{
-    char text[32];
-    struct bytes value = noise(value_bytes, op);
-    struct effect e = {.type = EF_STORE_WRITE, .op = op};
-    e.write.key = key_of(op, text);
-    e.write.row = (struct row){.kind = ROW_REGISTER,
-                               .stamp = {op + 1, 1},
-                               .raw_size = (uint32_t)value_bytes,
-                               .payload = blob_copy(value)};
-    free((void *)value.data);
-    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-    assert_int_equal(e.type, EF_NONE);
-}
-
-static void read_row(uint64_t op)
-{
-    char text[32];
-    struct effect e = {.type = EF_STORE_READ, .op = op};
-    e.read.key = key_of(op, text);
-    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-}
-
-static void turn(void)
-{
-    storage_flush(t.storage, UINT32_MAX);
-    uv_run(&t.loop, UV_RUN_NOWAIT);
-}
-
-static void wait_for(uint32_t count)
-{
-    uint64_t end_us = shell_now_us() + 20000000;
-    while (t.count < count) {
-        turn();
-        assert_true(shell_now_us() < end_us);
-    }
-    assert_int_equal(t.count, count);
-}
-
-static bool in_order(void)
-{
-    for (uint32_t i = 1; i < t.count; i++)
-        if (t.ops[i] <= t.ops[i - 1])
-            return false;
-    return true;
-}
 
 /* ---- writing ---- */
 
@@ -231,12 +58,12 @@ static void test_while_one_batch_syncs_the_next_gathers(void **state)
     storage_slow_disk(t.storage, 30);
     uint64_t begin_us = shell_now_us();
     write_row(1, 10);
-    turn(); /* handed over: a slow disk is never waited for on the loop's thread */
+    storage_turn(); /* handed over: a slow disk is never waited for on the loop's thread */
     assert_true(shell_now_us() - begin_us < 25000);
     usleep(5000);
     for (uint64_t op = 2; op <= 50; op++) {
         write_row(op, 10);
-        turn();
+        storage_turn();
     }
     wait_for(50);
     assert_true(in_order());
@@ -338,7 +165,7 @@ static void test_stop_writes_what_was_submitted(void **state)
     for (uint64_t op = 1; op <= 20; op++) {
         write_row(op, 1000);
         if (op % 5 == 0)
-            turn();
+            storage_turn();
     }
     close_storage();
     open_storage(SYNC_ALWAYS);
@@ -397,165 +224,6 @@ static void test_pages_come_from_the_pool(void **state)
     wait_for(101);
     assert_int_equal(t.page_count, 100);
     assert_int_equal(storage_counters(t.storage).pages, 1);
-}
-
-static void test_pages_of_whole_rows_count_in_memory(void **state)
-{
-    (void)state;
-    for (uint64_t op = 1; op <= 100; op++)
-        write_row(op, 1000);
-    wait_for(100);
-    struct effect e = {.type = EF_STORE_ROWS, .op = 500, .rows = {.limit_bytes = 10000}};
-    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-    uint64_t most_bytes = 0;
-    while (t.count < 101) {
-        uv_run(&t.loop, UV_RUN_NOWAIT);
-        most_bytes = t.storage->read_bytes > most_bytes ? t.storage->read_bytes : most_bytes;
-        storage_flush(t.storage, UINT32_MAX);
-    }
-    assert_int_equal(t.page_count, 10);
-    assert_int_equal(t.page_bytes, 10000);
-    assert_int_equal(most_bytes, 10000);
-    assert_int_equal(t.storage->read_bytes, 0);
-}
-
-/* However much background work there is, a read finds a thread. */
-static void test_background_work_leaves_threads(void **state)
-{
-    (void)state;
-    enum { PAGES = 300 };
-    write_row(1, 100);
-    wait_for(1);
-    for (uint64_t op = 2; op < 2 + PAGES; op++) {
-        struct effect e = {.type = EF_STORE_ROWS, .op = op};
-        assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-    }
-    assert_int_equal(t.storage->pool_background, STORAGE_BACKGROUND_MAX);
-    struct effect range = {.type = EF_STORE_RANGE, .op = 1000, .range = {.limit = 1}};
-    assert_int_equal(storage_submit(t.storage, &range), KV_OK);
-    assert_int_equal(t.storage->pool_jobs, STORAGE_BACKGROUND_MAX + 1);
-    wait_for(1 + PAGES + 1);
-    assert_int_equal(t.page_count, PAGES + 1);
-    assert_int_equal(t.storage->pool_jobs, 0);
-}
-
-/* ---- deletes, queries, trees ---- */
-
-static void submit_delete(uint64_t op, uint64_t of, uint64_t hlc)
-{
-    char text[32];
-    struct row_version v = {key_of(of, text), {hlc, 1}};
-    struct effect e = {.type = EF_STORE_DELETE, .op = op};
-    e.remove.count = 1;
-    e.remove.entries = &v;
-    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-    memset(text, 'x', sizeof text); /* it has copies of its own */
-    v = (struct row_version){0};
-}
-
-static void submit_has(uint64_t op, uint64_t of)
-{
-    char text[32];
-    struct bytes keys[2] = {bytes_str("none"), key_of(of, text)};
-    struct effect e = {.type = EF_STORE_HAS, .op = op};
-    e.has.count = 2;
-    e.has.keys = keys;
-    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-    memset(text, 'x', sizeof text);
-}
-
-static void test_deletes_and_queries_see_what_was_asked_before(void **state)
-{
-    (void)state;
-    storage_slow_disk(t.storage, 5);
-    t.most = 2;
-    write_row(1, 10);
-    submit_has(2, 1);
-    submit_delete(3, 1, 2);
-    submit_has(4, 1);
-    wait_for(2);
-    assert_int_equal(t.has.row.hlc, 2);
-    assert_false(t.has.noted);
-    wait_for(4);
-    assert_true(in_order());
-    assert_int_equal(t.deleted, 1);
-    assert_true(stamp_is_zero(t.has.row));
-    submit_delete(5, 1, 2);
-    wait_for(5);
-    assert_int_equal(t.deleted, 0);
-    assert_int_equal(storage_counters(t.storage).rows_deleted, 1);
-    assert_int_equal(storage_counters(t.storage).inline_writes, 0);
-}
-
-static void submit_tree(uint64_t op, bool rehash)
-{
-    struct effect e = {.type = EF_STORE_TREE, .op = op};
-    e.tree.partition = 0;
-    e.tree.partitions = 1;
-    e.tree.rehash = rehash;
-    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-}
-
-static void test_trees_are_read_in_the_pool_and_kept_by_the_thread(void **state)
-{
-    (void)state;
-    char text[32];
-    uint64_t sum = 0, expected = 0;
-    for (uint64_t op = 1; op <= 100; op++) {
-        write_row(op, 10);
-        expected += row_digest(key_of(op, text), (struct stamp){op + 1, 1});
-    }
-    wait_for(100);
-    submit_tree(101, false);
-    wait_for(101);
-    assert_int_equal(t.status[100], KV_E_AGAIN); /* now it knows Q */
-    submit_tree(102, false);
-    wait_for(102);
-    assert_int_equal(t.status[101], KV_OK);
-    for (uint32_t i = 0; i < TREE_LEAVES; i++)
-        sum += t.hashes[i];
-    assert_true(sum == expected);
-    assert_int_equal(storage_counters(t.storage).tree_leaves, TREE_LEAVES);
-
-    write_row(103, 10);
-    wait_for(103);
-    submit_tree(104, false);
-    wait_for(104);
-    assert_int_equal(storage_counters(t.storage).tree_leaves, TREE_LEAVES + 1);
-    submit_tree(105, true);
-    wait_for(105);
-    assert_int_equal(storage_counters(t.storage).tree_leaves, 2 * TREE_LEAVES + 1);
-    assert_int_equal(t.status[104], KV_OK);
-
-    /* What is still on its way at the end is forgotten, and nothing with it. */
-    for (uint64_t op = 106; op < 200; op++)
-        submit_tree(op, true);
-    close_storage();
-    open_storage(SYNC_ALWAYS);
-}
-
-/* Peers hold a store to what it says it has: so it says only what a power cut leaves. */
-static void test_the_sequence_told_is_durable(void **state)
-{
-    (void)state;
-    write_row(1, 10);
-    wait_for(1);
-    uint64_t synced = t.sequence;
-    assert_int_equal(synced, store_sequence(t.store));
-    submit_delete(2, 1, 2);
-    wait_for(2);
-    assert_int_equal(t.deleted, 1);
-    assert_int_equal(t.sequence, synced);
-    close_storage();
-    open_storage(SYNC_NONE);
-    uint64_t opened = store_sequence(t.store);
-    write_row(3, 10);
-    wait_for(1);
-    assert_int_equal(t.sequence, opened);
-    struct effect meta = {.type = EF_STORE_META, .op = 4, .meta = {.name = "test", .value = bytes_str("v")}};
-    assert_int_equal(storage_submit(t.storage, &meta), KV_OK);
-    wait_for(2);
-    assert_int_equal(t.sequence, store_sequence(t.store));
 }
 
 /* Values that nobody has looked at yet never fill the memory. */
@@ -630,7 +298,7 @@ static void test_long_keys_are_copied(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name) cmocka_unit_test_setup_teardown(name, storage_setup, storage_teardown)
         test(test_a_lone_write_is_synced_at_once),
         test(test_many_writes_of_a_turn_are_one_batch),
         test(test_a_batch_has_its_bounds),
@@ -643,11 +311,6 @@ int main(void)
         test(test_a_cached_read_takes_no_thread),
         test(test_cold_reads_come_from_the_pool),
         test(test_pages_come_from_the_pool),
-        test(test_pages_of_whole_rows_count_in_memory),
-        test(test_background_work_leaves_threads),
-        test(test_deletes_and_queries_see_what_was_asked_before),
-        test(test_trees_are_read_in_the_pool_and_kept_by_the_thread),
-        test(test_the_sequence_told_is_durable),
         test(test_reads_wait_for_memory),
         test(test_stop_forgets_reads_that_wait),
         test(test_one_reference_goes_in_and_is_dropped),

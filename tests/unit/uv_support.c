@@ -390,3 +390,155 @@ size_t resident_peak_bytes(void)
 {
     return status_kib("VmHWM");
 }
+
+/* ---- the storage by itself ---- */
+
+struct storage_test t;
+
+static uint64_t op_of(const struct event *e)
+{
+    switch (e->type) {
+    case EV_STORE_READ: return e->read.op;
+    case EV_STORE_PAGE: return e->page.op;
+    case EV_STORE_HAS: return e->has.op;
+    case EV_STORE_TREE: return e->tree.op;
+    default: return e->written.op;
+    }
+}
+
+static int status_of(const struct event *e)
+{
+    switch (e->type) {
+    case EV_STORE_READ: return e->read.status;
+    case EV_STORE_PAGE: return e->page.status;
+    case EV_STORE_HAS: return e->has.status;
+    case EV_STORE_TREE: return e->tree.status;
+    default: return e->written.status;
+    }
+}
+
+static bool on_done(struct storage_job *job, void *arg)
+{
+    struct event *e = &job->event;
+    assert_ptr_equal(arg, &t);
+    assert_true(t.count < STORAGE_TEST_JOBS_MAX);
+    t.ops[t.count] = op_of(e);
+    t.status[t.count++] = status_of(e);
+    if (e->type == EV_STORE_READ) {
+        row_release(&t.row);
+        t.row = row_ref(&e->read.row);
+    } else if (e->type == EV_STORE_PAGE) {
+        t.page_count += e->page.count;
+        for (uint32_t i = 0; i < e->page.count; i++)
+            t.page_bytes += blob_bytes(e->page.entries[i].row.payload).len;
+    } else if (e->type == EV_STORE_HAS && e->has.status == KV_OK) {
+        t.has = e->has.keys[e->has.count - 1];
+    } else if (e->type == EV_STORE_TREE && e->tree.status == KV_OK) {
+        memcpy(t.hashes, e->tree.hashes, sizeof t.hashes);
+    } else if (e->type == EV_STORE_WRITTEN) {
+        t.deleted = e->written.deleted;
+        t.sequence = e->written.sequence;
+    }
+    storage_job_release(job);
+    return t.most == 0 || t.count % t.most != 0;
+}
+
+void open_storage(enum sync_mode mode)
+{
+    char error[STORE_ERROR_MAX];
+    struct store_options so = {.block_cache_bytes = 8u << 20, .create = true};
+    assert_int_equal(store_open(t.dir, &so, &t.store, error), KV_OK);
+    assert_int_equal(uv_loop_init(&t.loop), 0);
+    assert_int_equal(storage_create(&t.loop, t.store, mode, on_done, &t, &t.storage), KV_OK);
+    t.count = 0;
+}
+
+void close_storage(void)
+{
+    storage_stop(t.storage);
+    uv_run(&t.loop, UV_RUN_DEFAULT);
+    storage_destroy(t.storage);
+    assert_int_equal(uv_loop_close(&t.loop), 0);
+    store_close(t.store);
+    row_release(&t.row);
+    t.row = row_absent();
+}
+
+int storage_setup(void **state)
+{
+    (void)state;
+    memset(&t, 0, sizeof t);
+    snprintf(t.dir, sizeof t.dir, "/tmp/gureum-uv-XXXXXX");
+    assert_non_null(mkdtemp(t.dir));
+    open_storage(SYNC_ALWAYS);
+    return 0;
+}
+
+int storage_teardown(void **state)
+{
+    (void)state;
+    close_storage();
+    char path[512];
+    DIR *d = opendir(t.dir);
+    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+        snprintf(path, sizeof path, "%s/%s", t.dir, e->d_name);
+        unlink(path);
+    }
+    closedir(d);
+    rmdir(t.dir);
+    return 0;
+}
+
+struct bytes key_of(uint64_t op, char text[32])
+{
+    snprintf(text, 32, "key-%06llu", (unsigned long long)op);
+    return bytes_str(text);
+}
+
+/* Its only reference goes into the storage. */
+void write_row(uint64_t op, size_t value_bytes)
+{
+    char text[32];
+    struct bytes value = noise(value_bytes, op);
+    struct effect e = {.type = EF_STORE_WRITE, .op = op};
+    e.write.key = key_of(op, text);
+    e.write.row = (struct row){.kind = ROW_REGISTER,
+                               .stamp = {op + 1, 1},
+                               .raw_size = (uint32_t)value_bytes,
+                               .payload = blob_copy(value)};
+    free((void *)value.data);
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+    assert_int_equal(e.type, EF_NONE);
+}
+
+void read_row(uint64_t op)
+{
+    char text[32];
+    struct effect e = {.type = EF_STORE_READ, .op = op};
+    e.read.key = key_of(op, text);
+    assert_int_equal(storage_submit(t.storage, &e), KV_OK);
+}
+
+void storage_turn(void)
+{
+    storage_flush(t.storage, UINT32_MAX);
+    uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+void wait_for(uint32_t count)
+{
+    uint64_t end_us = shell_now_us() + 20000000;
+    while (t.count < count) {
+        storage_turn();
+        assert_true(shell_now_us() < end_us);
+    }
+    assert_int_equal(t.count, count);
+}
+
+bool in_order(void)
+{
+    for (uint32_t i = 1; i < t.count; i++)
+        if (t.ops[i] <= t.ops[i - 1])
+            return false;
+    return true;
+}

@@ -99,6 +99,51 @@ void get_append(struct world *w, struct buf *out, uint64_t id, const char *key);
 void raw_put(struct world *w, struct raw *r, const char *key, struct bytes value);
 void raw_get(struct world *w, struct raw *r, const char *key, struct bytes expected);
 
+/* ---- the storage by itself ---- */
+
+#define STORAGE_TEST_JOBS_MAX 4096
+
+/* A store in a directory of its own, and what came back from the storage around it, in order. */
+struct storage_test {
+    uv_loop_t loop;
+    char dir[64];
+    struct store *store;
+    struct storage *storage;
+    uint32_t count;
+    uint64_t ops[STORAGE_TEST_JOBS_MAX];
+    int status[STORAGE_TEST_JOBS_MAX];
+    struct row row; /* of the last read */
+    uint32_t page_count;
+    uint64_t page_bytes;  /* payloads of pages */
+    uint32_t deleted;     /* of the last delete */
+    uint64_t sequence;    /* of the last write */
+    struct store_has has; /* of the last key of the last query */
+    uint64_t hashes[TREE_LEAVES];
+    uint32_t most; /* how many `done` wants in one turn; 0: all */
+};
+
+extern struct storage_test t;
+
+/* cmocka fixtures: open, with SYNC_ALWAYS. */
+int storage_setup(void **state);
+int storage_teardown(void **state);
+
+void open_storage(enum sync_mode mode);
+void close_storage(void);
+
+/* Row number `op`, of stamp {op + 1, 1}. */
+struct bytes key_of(uint64_t op, char text[32]);
+void write_row(uint64_t op, size_t value_bytes);
+void read_row(uint64_t op);
+
+void storage_turn(void);
+
+/* Turns the loop until exactly so many completions came. */
+void wait_for(uint32_t count);
+
+/* Whether what came back came in the order of the numbers. */
+bool in_order(void);
+
 /* Bytes that do not compress, freed by the caller. */
 struct bytes noise(size_t len, uint64_t seed);
 
