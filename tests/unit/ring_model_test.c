@@ -20,7 +20,7 @@
 #include "ring/change.h"
 #include "unit/ring_support.h"
 
-#define RUNS       300
+#define RUNS       200
 #define EVENTS     6000
 #define PARTITIONS 8
 #define NODES_MAX  40 /* ids of a run: 1 .. NODES_MAX - 1 */

@@ -178,11 +178,11 @@ static void random_changes_pair_up(void **state)
     (void)state;
     struct prng prng;
     prng_init(&prng, 5);
-    for (int round = 0; round < 400; round++) {
-        uint32_t count = 1 + (uint32_t)prng_below(&prng, round % 8 ? 9 : 40);
+    for (int round = 0; round < 200; round++) {
+        uint32_t count = 1 + (uint32_t)prng_below(&prng, round % 8 ? 9 : 30);
         struct ring_value v = numbered_value(count, 0);
         begin_by_hand(&v);
-        v.partitions = 64;
+        v.partitions = 32;
         v.replicas = 1 + (uint32_t)prng_below(&prng, REPLICAS_MAX);
         bool zones = prng_below(&prng, 2);
         for (uint32_t i = 0; i < count; i++) {
