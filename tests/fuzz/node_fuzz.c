@@ -41,6 +41,8 @@ static void make_ring(void)
 /* ---- steps: what the node asks of its disk is done, and told in the next steps ---- */
 
 #define DONE_MAX 4096u
+static const struct store_has nothing[STORE_KEYS_MAX];
+static const uint64_t empty_tree[TREE_LEAVES];
 static struct event done[DONE_MAX];
 static uint32_t done_count;
 
@@ -50,8 +52,10 @@ static void remember(const struct effect *e)
     *d = (struct event){0};
     switch (e->type) {
     case EF_STORE_WRITE:
+    case EF_STORE_MERGE:
     case EF_STORE_META:
     case EF_STORE_HINT_DONE:
+    case EF_STORE_DELETE:
         d->type = EV_STORE_WRITTEN;
         d->written.op = e->op;
         d->written.sequence = now.mono_us;
@@ -62,9 +66,22 @@ static void remember(const struct effect *e)
         break;
     case EF_STORE_RANGE:
     case EF_STORE_HINTS:
+    case EF_STORE_ROWS:
         d->type = EV_STORE_PAGE;
         d->page.op = e->op;
         d->page.done = true;
+        break;
+    case EF_STORE_HAS:
+        d->type = EV_STORE_HAS;
+        d->has.op = e->op;
+        d->has.count = e->has.count;
+        d->has.keys = nothing;
+        break;
+    case EF_STORE_TREE:
+        d->type = EV_STORE_TREE;
+        d->tree.op = e->op;
+        d->tree.partition = e->tree.partition;
+        d->tree.hashes = empty_tree;
         break;
     default: return;
     }
