@@ -6,9 +6,9 @@
  *     form.c      founders agree on epoch 1              adopt.c    the ring: fetched, durable, in force
  *     change.c    its next epoch is driven               ask.c      ... and asked for
  *     join.c      how this node becomes a member         stores.c   peers' stores, and how far they were
- *     move.c      partitions that move                   replica.c  this node's own rows
- *     front.c     a client's requests, checked           hlc.c      the clock, what it says, its floor
- *     status.c    STATUS and STATS
+ *     move.c      partitions that move                   heal.c     homes that compare what they have
+ *     replica.c   this node's own rows                   front.c    a client's requests, checked
+ *     hlc.c       the clock, what it says, its floor     status.c   STATUS and STATS
  *
  * Every function here runs inside node_step: `n->now` and `n->out` are that step's. */
 #ifndef NODE_INTERNAL_H
@@ -25,6 +25,7 @@
 #include "model/id.h"
 #include "node/node.h"
 #include "repair/drop.h"
+#include "repair/entropy.h"
 #include "repair/hints.h"
 #include "repair/transfer.h"
 #include "paxos/paxos.h"
@@ -383,8 +384,25 @@ uint64_t move_bytes_in_flight(const struct node *n);
 void move_check(const struct node *n);
 void move_deinit(struct node *n);
 
-/* ---- front.c ---- */
+/* ---- heal.c ---- */
 
+struct heal {
+    struct entropy *entropy;
+    uint64_t round_us; /* 0: only when asked */
+};
+
+void heal_config(struct node *n, const struct node_config *config);
+int heal_create(struct node *n);   /* KV_E_NO_MEMORY */
+int heal_ring_set(struct node *n); /* KV_E_NO_MEMORY */
+void heal_question(struct node *n, struct endpoint from, const struct message *m);
+void heal_answer(struct node *n, const struct message *m);
+void heal_stored(struct node *n, const struct event *in);
+void heal_order(struct node *n, struct endpoint from, uint64_t id); /* REPAIR */
+void heal_tick(struct node *n);
+uint64_t heal_deadline_us(const struct node *n);
+void heal_deinit(struct node *n);
+
+/* ---- front.c ---- */
 struct front {
     uint64_t invalid_stamps, refused, unavailable, local_gets, scans;
 };
@@ -465,7 +483,7 @@ struct node {
     struct replica replica;
     struct front front;
     struct move move;
-
+    struct heal heal;
     bool started;
     bool stopping;
     bool exited;

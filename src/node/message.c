@@ -23,6 +23,7 @@ static void client_message(struct node *n, struct inbound *c, struct message *m)
     case MSG_REQUEST:
     case MSG_SCAN: front_message(n, c, m); break;
     case MSG_CHANGE: ask_message(n, c, m); break;
+    case MSG_REPAIR: heal_order(n, from, m->id); break;
     case MSG_FAULT:
         outbox_send(n->out, from, MSG_FAULT_REPLY, m->id)->fault_reply.status = KV_E_NOT_PERMITTED;
         break;
@@ -60,6 +61,9 @@ static void member_message(struct node *n, struct endpoint from, struct message 
     case MSG_READ:
     case MSG_RANGE: replica_message(n, from, m); break;
     case MSG_PULL: move_pull(n, from, m); break;
+    case MSG_ROOTS:
+    case MSG_COMPARE:
+    case MSG_MERGE: heal_question(n, from, m); break;
     case MSG_PREPARE:
     case MSG_ACCEPT: change_question(n, from, m); break;
     case MSG_PROGRESS: change_progress(n, m); break;
@@ -111,6 +115,9 @@ static void answer_message(struct node *n, struct endpoint from, struct message 
         if (n->move.transfer)
             move_rows(n, m);
         break;
+    case MSG_LEAVES:
+    case MSG_COMPARED:
+    case MSG_MERGED: heal_answer(n, m); break;
     case MSG_SYNC_REPLY:
         if (n->swim && !n->stopping)
             swim_sync(n->swim, n->now, from, m, n->out);

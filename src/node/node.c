@@ -83,6 +83,8 @@ int parts_create(struct node *n)
         rc = coord_create(&coord, &n->coord);
     if (rc == KV_OK)
         rc = move_create(n);
+    if (rc == KV_OK)
+        rc = heal_create(n);
     return rc;
 }
 
@@ -107,6 +109,7 @@ int node_create(const struct node_config *config, struct node **out, char error[
     if (!n)
         return KV_E_NO_MEMORY;
     take_config(n, config);
+    heal_config(n, config);
     rc = move_config(n, config);
     if (rc != KV_OK) {
         node_destroy(n);
@@ -146,6 +149,7 @@ void node_destroy(struct node *n)
     if (n->swim)
         swim_destroy(n->swim);
     move_deinit(n);
+    heal_deinit(n);
     paxos_destroy(n->paxos);
     replica_deinit(n);
     form_deinit(n);
@@ -233,6 +237,7 @@ static void tick(struct node *n)
     if (n->hints && hints_deadline_us(n->hints) <= now_us)
         hints_tick(n->hints, n->now, n->out);
     move_tick(n);
+    heal_tick(n);
     if (n->paxos && paxos_deadline_us(n->paxos) <= now_us)
         paxos_tick(n->paxos, n->now, n->out);
     peers_tick(n);
@@ -263,6 +268,7 @@ static void written(struct node *n, const struct event *in)
     case ID_HINTS: hints_written(n->hints, n->now, in, n->out); break;
     case ID_TRANSFER:
     case ID_DROP: move_written(n, in); break;
+    case ID_ENTROPY: heal_stored(n, in); break;
     default: KV_ASSERT(false); /* nobody else writes */
     }
 }
@@ -308,13 +314,15 @@ static void dispatch(struct node *n, const struct event *in)
     case EV_STORE_PAGE:
         if (id_owner(in->page.op) == ID_HINTS)
             hints_page(n->hints, n->now, hlc_now(n), in, n->out);
+        else if (id_owner(in->page.op) == ID_ENTROPY)
+            heal_stored(n, in);
         else if (id_owner(in->page.op) == ID_PULL || id_owner(in->page.op) == ID_DROP)
             move_page(n, in);
         else
             replica_page(n, in);
         break;
-    case EV_STORE_HAS:
-    case EV_STORE_TREE: KV_ASSERT(false); break; /* nobody asks */
+    case EV_STORE_TREE: heal_stored(n, in); break;
+    case EV_STORE_HAS: KV_ASSERT(false); break; /* nobody asks */
     case EV_STOP: stop(n); break;
     }
 }
@@ -394,6 +402,7 @@ uint64_t node_deadline_us(const struct node *n)
     at = earlier(at, form_deadline_us(n));
     at = earlier(at, adopt_deadline_us(n));
     at = earlier(at, move_deadline_us(n));
+    at = earlier(at, heal_deadline_us(n));
     at = earlier(at, join_deadline_us(n));
     at = earlier(at, stores_deadline_us(n));
     at = earlier(at, change_deadline_us(n));
@@ -415,7 +424,8 @@ void node_check(const struct node *n)
     if (n->exited)
         return;
     KV_ASSERT(!n->self || n->ring);
-    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints && n->move.transfer && n->paxos));
+    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints && n->move.transfer && n->paxos &&
+                           n->heal.entropy));
     KV_ASSERT(!n->ring || n->adopt.value);
     KV_ASSERT(!n->adopt.next || n->adopt.next->value.epoch > adopt_epoch(n));
     KV_ASSERT(!n->started || hlc_said(n) <= n->clock.floor);
@@ -430,4 +440,6 @@ void node_check(const struct node *n)
         hints_check(n->hints);
     if (n->paxos)
         paxos_check(n->paxos);
+    if (n->heal.entropy)
+        entropy_check(n->heal.entropy);
 }

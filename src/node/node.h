@@ -6,9 +6,9 @@
  *
  * The parts do not know each other; node/ carries what one says to another:
  *     peers     connections, HELLO, who can be reached          form      how founders agree on epoch 1
- *     replica   this node's own rows: WRITE, READ, RANGE        status    STATUS and STATS
- *     move      partitions: taken over, given, dropped
- *     swim, coord, scan, hints, transfer, drop  each in its folder */
+ *     replica   this node's own rows: WRITE, READ, RANGE        status    STATUS and STATS *     move
+ * partitions: taken over, given, dropped          heal      homes that compare what they have swim, coord,
+ * scan, hints, transfer, drop  each in its folder */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 
@@ -43,6 +43,7 @@ struct node_config {
     uint32_t partitions;
     uint32_t value_max_bytes;
     uint64_t transfer_rate_bytes; /* a second, taken over from others or read for them; 0: the default */
+    uint64_t repair_round_us; /* homes compare everything within this; 0: the default; UINT64_MAX: never */
     uint64_t seed;
     struct swim_config swim;             /* self, generation, addr, seed are filled in by the node */
     const struct node_founder *founders; /* --initial, any order; the node sorts by name */

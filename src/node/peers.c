@@ -62,6 +62,7 @@ static void update_reachable(struct node *n, struct peer *p)
     scans_peer_set(n->scans, n->now, hlc_now(n), p->id, reachable, n->out);
     hints_peer_set(n->hints, n->now, p->id, reachable);
     move_peer_set(n, p->id, reachable);
+    entropy_peer_set(n->heal.entropy, n->now, p->id, reachable);
 }
 
 /* NULL: no longer. */

@@ -280,6 +280,27 @@ static void add_paxos(const struct node *n, struct table *t)
     add(t, "paxos_decisions", c.decisions);
 }
 
+static void add_heal(const struct node *n, struct table *t)
+{
+    struct entropy_counters c =
+        n->heal.entropy ? entropy_counters(n->heal.entropy) : (struct entropy_counters){0};
+    add(t, "entropy_rounds", c.rounds);
+    add(t, "entropy_last_round_us", c.last_round_us);
+    add(t, "entropy_partitions_compared", c.compared);
+    add(t, "entropy_partitions_differed", c.differed);
+    add(t, "entropy_partitions_scrubbed", c.scrubbed);
+    add(t, "entropy_sessions", c.sessions);
+    add(t, "entropy_sessions_failed", c.sessions_failed);
+    add(t, "entropy_questions", c.served);
+    add(t, "entropy_questions_refused", c.refused);
+    add(t, "entropy_malformed", c.malformed);
+    add(t, "entropy_rows_sent", c.rows_sent);
+    add(t, "entropy_rows_received", c.rows_received);
+    add(t, "entropy_bytes_sent", c.bytes_sent);
+    add(t, "entropy_bytes_received", c.bytes_received);
+    add(t, "entropy_repair_left", c.repair_left);
+}
+
 void stats_send(struct node *n, struct endpoint to, uint64_t id)
 {
     struct table t = {.stats = arena_alloc(&n->out->arena, STATS_MAX * sizeof *t.stats)};
@@ -289,6 +310,7 @@ void stats_send(struct node *n, struct endpoint to, uint64_t id)
         add_swim(n, &t);
         add_paxos(n, &t);
         add_move(n, &t);
+        add_heal(n, &t);
     }
     struct message *m = outbox_send(n->out, to, MSG_STATS, id);
     m->stats = (struct msg_stats){.count = t.count, .stats = t.stats};

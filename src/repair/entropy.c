@@ -18,6 +18,7 @@ int entropy_create(const struct entropy_config *config, struct entropy **out)
         return KV_E_NO_MEMORY;
     e->config = *config;
     e->serial = hash64_mix(config->seed) >> (64 - ID_SERIAL_BITS + SLOT_BITS + 1);
+    e->rate.per_second = ENTROPY_RATE_BYTES;
     e->round.due_us = UINT64_MAX;
     map_init(&e->by_member);
     *out = e;
@@ -247,24 +248,18 @@ static size_t bytes_of_message(const struct message *m)
     }
 }
 
-static void spend(struct entropy *e, size_t bytes, uint64_t now_us)
-{
-    uint64_t from = e->free_us > now_us ? e->free_us : now_us;
-    e->free_us = from + bytes * 1000000 / ENTROPY_RATE_BYTES;
-}
-
 void entropy_sent(struct entropy *e, const struct message *m, uint32_t rows, uint64_t now_us)
 {
     e->counters.rows_sent += rows;
     e->counters.bytes_sent += bytes_of_message(m);
-    spend(e, message_weight(m), now_us);
+    rate_take(&e->rate, now_us, message_weight(m));
 }
 
 void entropy_received(struct entropy *e, const struct message *m, uint32_t rows, uint64_t now_us)
 {
     e->counters.rows_received += rows;
     e->counters.bytes_received += bytes_of_message(m);
-    spend(e, message_weight(m), now_us);
+    rate_take(&e->rate, now_us, message_weight(m));
 }
 
 struct entropy_counters entropy_counters(const struct entropy *e)

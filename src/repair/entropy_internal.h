@@ -9,6 +9,7 @@
 #define REPAIR_ENTROPY_INTERNAL_H
 
 #include "base/map.h"
+#include "base/rate.h"
 #include "repair/digest.h"
 #include "repair/entropy.h"
 #include "repair/parcel.h"
@@ -188,7 +189,7 @@ struct entropy {
     uint64_t again_us; /* when those are looked at */
     bool foreground;
     uint64_t serial;
-    uint64_t free_us; /* the rate allows the next page from then on */
+    struct rate rate; /* of rows, both ways */
     struct round round;
     struct pass pass;
     bool repair_wanted;

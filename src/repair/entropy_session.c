@@ -264,8 +264,8 @@ static void on_own_page(struct entropy *e, struct session *s, const struct event
 /* Not before memory may be there again, and rows not before the rate allows them. */
 static bool must_pause(const struct entropy *e, struct session *s, uint64_t now_us)
 {
-    if (s->state != SESSION_ROOTS && s->at_us < e->free_us)
-        s->at_us = e->free_us;
+    if (s->state != SESSION_ROOTS && s->at_us < e->rate.free_us)
+        s->at_us = e->rate.free_us;
     return s->at_us > now_us;
 }
 
