@@ -1,4 +1,5 @@
 /* Anti-entropy: what is compared when, what it costs, and that homes are equal afterwards. */
+#include "base/rate.h"
 #include "unit/entropy_lab.h"
 
 /* `keys` rows of `bytes` everywhere. */
@@ -300,26 +301,44 @@ static void young_rows_are_left_alone(void **state)
     lab_destroy(lab);
 }
 
+/* As long as a slice took, so long the next one waits. */
 static void clients_get_half_of_the_time(void **state)
 {
     (void)state;
-    struct lab *lab = full_lab(256, 3000, 10000);
-    uint64_t missing;
+    struct lab *lab = full_lab(256, 500, 100);
     settle(lab);
-    uint64_t took[2];
-    for (int foreground = 0; foreground <= 1; foreground++) {
-        lose_a_quarter(lab, 2, 3000, false, &missing);
+    for (uint64_t foreground = 0; foreground <= 1; foreground++) {
         struct msg_repair_reply reply;
-        uint64_t began = lab->now.mono_us;
         entropy_yield_set(lab->nodes[2], foreground);
         entropy_repair(lab->nodes[2], lab->now, &reply);
-        while (entropy_counters(lab->nodes[2]).repair_left)
-            lab_run(lab, 10000);
-        took[foreground] = lab->now.mono_us - began;
-        assert_int_equal(lab_differing(lab), 0);
-        assert_true(took[foreground] + 1000000 >= missing * 1000000 / ENTROPY_RATE_BYTES);
+        lab_tick(lab);
+        lab->now.mono_us += 50000;
+        while (lab_step(lab))
+            ;
+        uint64_t wait_us = foreground ? 50000 : 0;
+        assert_int_equal(entropy_deadline_us(lab->nodes[2]), lab->now.mono_us + wait_us);
+        lab_run(lab, 10000000);
+        assert_int_equal(entropy_counters(lab->nodes[2]).repair_left, 0);
     }
-    assert_true(took[1] > took[0] * 3 / 2);
+    lab_destroy(lab);
+}
+
+/* Rows cost the rate, whoever sends them. */
+static void the_rate_is_limited(void **state)
+{
+    (void)state;
+    struct lab *lab = full_lab(256, 3000, 20000);
+    uint64_t missing;
+    settle(lab);
+    lose_a_quarter(lab, 2, 3000, false, &missing);
+    struct msg_repair_reply reply;
+    uint64_t began_us = lab->now.mono_us;
+    entropy_repair(lab->nodes[2], lab->now, &reply);
+    while (entropy_counters(lab->nodes[2]).repair_left)
+        lab_run(lab, 10000);
+    assert_int_equal(lab_differing(lab), 0);
+    uint64_t least_us = missing * 1000000 / ENTROPY_RATE_BYTES;
+    assert_in_range(lab->now.mono_us - began_us + RATE_BURST_US, least_us, 2 * least_us);
     lab_destroy(lab);
 }
 
@@ -380,6 +399,7 @@ int main(void)
         cmocka_unit_test(there_is_nothing_to_repair_with),
         cmocka_unit_test(young_rows_are_left_alone),
         cmocka_unit_test(clients_get_half_of_the_time),
+        cmocka_unit_test(the_rate_is_limited),
         cmocka_unit_test(a_held_partition_is_left_alone),
         cmocka_unit_test(rows_under_way_make_a_partition_busy),
     };
