@@ -83,7 +83,7 @@ static int refusal(struct bench *b, struct endpoint at)
 /* `count` rows of `bytes` each, as the store would give them. */
 static struct event page_of(uint64_t op, struct page_entry *entries, uint32_t count, uint32_t bytes)
 {
-    static char keys[16][8];
+    static char keys[16][16];
     for (uint32_t i = 0; i < count; i++) {
         snprintf(keys[i], sizeof keys[i], "k%u", i);
         entries[i] = (struct page_entry){
