@@ -394,8 +394,24 @@ typedef void (*kv_change_fn)(const struct kv_changed *changed, void *arg);
 int kv_change(struct kv *kv, const struct kv_change *change, const struct kv_request *request,
               kv_change_fn done, void *arg);
 
-/* ---- Faults: for nodes started with --lab ---- */
+struct kv_repair_begun {
+    int status; /* KV_E_UNAVAILABLE: the node is no member, or reaches no other */
+    const char *message;
+    const char *node;    /* that repairs */
+    uint32_t partitions; /* of it, that are compared */
+    uint32_t peers;      /* with so many others */
+    uint32_t us;
+};
 
+typedef void (*kv_repair_fn)(const struct kv_repair_begun *begun, void *arg);
+
+/* Orders one node (`request->via`, or any) to compare everything it holds with all other homes at once, and
+ * not to trust what it remembers of its rows: for a store that was damaged, or that is not trusted. Without
+ * such an order nodes compare all the time, within ten minutes, but by what was written. It is answered when
+ * it has begun; how much is left says the counter entropy_repair_left (kv_stats). */
+int kv_repair(struct kv *kv, const struct kv_request *request, kv_repair_fn done, void *arg);
+
+/* ---- Faults: for nodes started with --lab ---- */
 enum kv_fault_kind {
     KV_FAULT_LIST = 0,      /* change nothing, tell the rules in force */
     KV_FAULT_DROP = 1,      /* `percent` of what arrives from `from` is lost */

@@ -132,6 +132,7 @@ static int fill_list(struct client *c, uint64_t now_us, struct client_request *r
     case MSG_FAULT_REPLY:
         return m->fault_reply.status ? m->fault_reply.status : client_result_faults(r, p, &m->fault_reply);
     case MSG_CHANGE_REPLY: return client_result_change(r, p, &m->change_reply);
+    case MSG_REPAIR_REPLY: return client_result_repair(r, p, &m->repair_reply);
     default: return KV_E_MALFORMED;
     }
 }
@@ -158,6 +159,7 @@ static enum message_type expected(const struct client_request *r)
     case CLIENT_STATS: return MSG_STATS;
     case CLIENT_FAULT: return MSG_FAULT_REPLY;
     case CLIENT_CHANGE: return MSG_CHANGE_REPLY;
+    case CLIENT_REPAIR: return MSG_REPAIR_REPLY;
     case CLIENT_RING:
     case CLIENT_WHERE: return MSG_RING;
     case CLIENT_GET:

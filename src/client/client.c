@@ -247,7 +247,8 @@ void client_message(struct client *c, uint64_t now_us, uint32_t peer, const stru
     case MSG_STATUS:
     case MSG_STATS:
     case MSG_FAULT_REPLY:
-    case MSG_CHANGE_REPLY: client_answer(c, now_us, p, m); break;
+    case MSG_CHANGE_REPLY:
+    case MSG_REPAIR_REPLY: client_answer(c, now_us, p, m); break;
     default: client_peer_drop(c, now_us, p, "says what no client is told"); return;
     }
     if (m->ring_epoch > c->ring_value.epoch)

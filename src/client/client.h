@@ -67,6 +67,7 @@ enum client_op {
     CLIENT_WHERE,
     CLIENT_FAULT,
     CLIENT_CHANGE,
+    CLIENT_REPAIR,
 };
 
 /* Who is to be told, kept for the shell. */
@@ -79,6 +80,7 @@ union client_callback {
     kv_where_fn where;
     kv_fault_fn fault;
     kv_change_fn change;
+    kv_repair_fn repair;
 };
 
 /* What is asked for; all borrowed. */
@@ -112,6 +114,7 @@ struct client_done {
         struct kv_where where;
         struct kv_faults faults;
         struct kv_changed changed;
+        struct kv_repair_begun repair;
     };
 };
 

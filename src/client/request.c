@@ -151,6 +151,7 @@ static enum message_type message_type(const struct client_request *r)
     case CLIENT_STATS: return MSG_STATS_GET;
     case CLIENT_FAULT: return MSG_FAULT;
     case CLIENT_CHANGE: return MSG_CHANGE;
+    case CLIENT_REPAIR: return MSG_REPAIR;
     case CLIENT_RING:
     case CLIENT_WHERE: break;
     }
@@ -210,7 +211,8 @@ void client_try_send(struct client *c, uint64_t now_us, struct try *t)
 
 static uint64_t hedge_delay_us(const struct client_request *r, const struct peer *p)
 {
-    return r->done.op == CLIENT_CHANGE ? CLIENT_HEDGE_CHANGE_US : client_peer_hedge_us(p, r->weight_bytes);
+    bool order = r->done.op == CLIENT_CHANGE || r->done.op == CLIENT_REPAIR;
+    return order ? CLIENT_HEDGE_CHANGE_US : client_peer_hedge_us(p, r->weight_bytes);
 }
 
 static void begin_try(uint64_t now_us, struct client_request *r, struct peer *p)

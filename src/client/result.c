@@ -248,6 +248,16 @@ int client_result_change(struct client_request *r, const struct peer *p, const s
     return m->status;
 }
 
+int client_result_repair(struct client_request *r, const struct peer *p, const struct msg_repair_reply *m)
+{
+    r->done.repair = (struct kv_repair_begun){
+        .node = client_peer_name(p),
+        .partitions = m->partitions,
+        .peers = m->peers,
+    };
+    return m->status;
+}
+
 /* ---- from the ring ---- */
 
 /* As the ring alone has it; who is dead is another matter. */
@@ -429,6 +439,12 @@ void client_result_end(struct client *c, struct client_request *r, int status, u
         d->changed.message = r->word && (status == KV_OK || status == r->refusal.status) ? r->word : message;
         d->changed.node = or_empty(d->changed.node);
         d->changed.us = us;
+        break;
+    case CLIENT_REPAIR:
+        d->repair.status = status;
+        d->repair.message = message;
+        d->repair.node = or_empty(d->repair.node);
+        d->repair.us = us;
         break;
     }
 }

@@ -269,6 +269,7 @@ int client_result_status(struct client_request *r, const struct msg_status *m);
 int client_result_stats(struct client_request *r, const struct peer *p, const struct msg_stats *m);
 int client_result_faults(struct client_request *r, const struct peer *p, const struct msg_fault_reply *m);
 int client_result_change(struct client_request *r, const struct peer *p, const struct msg_change_reply *m);
+int client_result_repair(struct client_request *r, const struct peer *p, const struct msg_repair_reply *m);
 int client_result_ring(struct client *c, struct client_request *r);
 int client_result_where(struct client *c, struct client_request *r);
 void client_result_end(struct client *c, struct client_request *r, int status, uint64_t now_us);

@@ -84,6 +84,10 @@ static void call_back(const struct client_done *d)
         if (d->callback.change)
             d->callback.change(&d->changed, d->arg);
         break;
+    case CLIENT_REPAIR:
+        if (d->callback.repair)
+            d->callback.repair(&d->repair, d->arg);
+        break;
     }
 }
 
@@ -359,6 +363,12 @@ int kv_change(struct kv *kv, const struct kv_change *change, const struct kv_req
         kv,
         &(struct client_order){
             .op = CLIENT_CHANGE, .change = change, .request = request, .callback.change = done, .arg = arg});
+}
+
+int kv_repair(struct kv *kv, const struct kv_request *request, kv_repair_fn done, void *arg)
+{
+    return submit(kv, &(struct client_order){
+                          .op = CLIENT_REPAIR, .request = request, .callback.repair = done, .arg = arg});
 }
 
 uint64_t kv_origin(const struct kv *kv)

@@ -31,6 +31,8 @@ const struct cli_command CLI_COMMANDS[] = {
      "list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE | add NAME --plan",
      "change the ring: a living member leaves, a dead one is removed, ...", 1, 3,
      OPT_TSV | OPT_PLAN | OPT_NO_WAIT | OPT_WEIGHT | OPT_ZONE, cmd_node},
+    {"repair", "[NODE]", "a node (all, in turn) checks every row it holds against the other homes, now", 0, 1,
+     OPT_NO_WAIT, cmd_repair},
     {"fault", "list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS",
      "inject faults (nodes started with --lab)", 1, 2, OPT_FROM | OPT_TO | OPT_PERCENT, cmd_fault},
     {"help", "[COMMAND]", "this, or one command's usage", 0, 1, 0, cmd_help},
@@ -89,7 +91,7 @@ static const struct argp_option OPTIONS[] = {
     {"from", KEY_FROM, "NODE", 0, "fault: what comes from this node (any)", 0},
     {"to", KEY_TO, "NODE", 0, "fault: in this node (all)", 0},
     {"plan", KEY_PLAN, 0, 0, "node: change nothing, show what would move", 0},
-    {"no-wait", KEY_NO_WAIT, 0, 0, "node: do not wait until the change is made", 0},
+    {"no-wait", KEY_NO_WAIT, 0, 0, "node, repair: do not wait until it is done", 0},
     {"weight", KEY_WEIGHT, "W", 0, "node add --plan: of the new one, 1 to 16 (1)", 0},
     {"zone", KEY_ZONE, "ZONE", 0, "node add --plan: of the new one (one of its own)", 0},
     {"once", KEY_ONCE, 0, 0, "watch: print it once", 0},
@@ -177,6 +179,7 @@ static const char DOC[] =
     "  load FILE    dump [PREFIX]    check FILE\n"
     "  status    ring    where KEY    stats [NODE]    explain get KEY | put KEY VALUE    watch\n"
     "  node list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE\n"
+    "  repair [NODE]\n"
     "  fault list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS\n"
     "Without a command: a prompt, with history and completion.\n\n"
     "Examples:\n"

@@ -128,6 +128,7 @@ int cmd_where(struct cli *cli);
 int cmd_stats(struct cli *cli);
 int cmd_explain(struct cli *cli);
 int cmd_fault(struct cli *cli);
+int cmd_repair(struct cli *cli);
 int cmd_watch(struct cli *cli);
 int cmd_node(struct cli *cli);
 int cmd_help(struct cli *cli);

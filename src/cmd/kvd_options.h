@@ -16,6 +16,7 @@ struct kvd_options {
     struct addr join[MEMBERS_MAX];
     uint32_t join_count;
     uint64_t transfer_rate_bytes; /* 0: the default */
+    uint64_t repair_round_us;     /* 0: the default; UINT64_MAX: only when asked */
     uint32_t replicas;
     uint32_t weight;
     enum sync_mode sync;

@@ -277,6 +277,36 @@ static void on_faults(const struct kv_faults *f, void *arg)
     assert_int_equal(f->rules[0].amount, -400); /* there and back through an unsigned number */
 }
 
+static void on_repair(const struct kv_repair_begun *b, void *arg)
+{
+    called++;
+    assert_int_equal(b->status, arg ? KV_E_UNAVAILABLE : KV_OK);
+    if (b->status)
+        return;
+    assert_string_equal(b->node, "n3");
+    assert_int_equal(b->partitions, 60);
+    assert_int_equal(b->peers, 4);
+}
+
+/* One order, to the node that is meant. */
+static void a_repair_is_ordered(void **state)
+{
+    (void)state;
+    for (int refused = 0; refused <= 1; refused++) {
+        struct world w;
+        struct kv_request third = {.via = "n3"};
+        world_init(&w, 5, 0, NULL);
+        w.nodes[3].say = refused ? KV_E_UNAVAILABLE : KV_OK;
+        called = 0;
+        const struct client_order order = {
+            .op = CLIENT_REPAIR, .request = &third, .callback.repair = on_repair, .arg = refused ? &w : NULL};
+        assert_int_equal(world_order(&w, &order), KV_OK);
+        world_drain(&w);
+        assert_int_equal(called, 1);
+        world_deinit(&w);
+    }
+}
+
 static void lists(void **state)
 {
     (void)state;
@@ -385,6 +415,7 @@ int main(void)
         cmocka_unit_test(damaged_value_is_fetched_from_another),
         cmocka_unit_test(explain_tells_the_story_with_names),
         cmocka_unit_test(lists),
+        cmocka_unit_test(a_repair_is_ordered),
         cmocka_unit_test(ring_is_waited_for),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(no_two_handles_have_one_origin),

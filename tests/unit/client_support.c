@@ -284,6 +284,10 @@ static void answer_other(struct world *w, uint32_t node, const struct message *q
         m->fault_reply = (struct msg_fault_reply){.status = n->say, .count = 1, .rules = rules};
         break;
     }
+    case MSG_REPAIR:
+        m = answer(w, node, MSG_REPAIR_REPLY, q->id);
+        m->repair_reply = (struct msg_repair_reply){.status = n->say, .partitions = 60, .peers = 4};
+        break;
     case MSG_CHANGE: {
         n->change = q->change;
         if (n->say == ANSWER_NOTHING)
@@ -375,6 +379,7 @@ static void tell(struct world *w)
         case CLIENT_WHERE: d->callback.where(&d->where, d->arg); break;
         case CLIENT_FAULT: d->callback.fault(&d->faults, d->arg); break;
         case CLIENT_CHANGE: d->callback.change(&d->changed, d->arg); break;
+        case CLIENT_REPAIR: d->callback.repair(&d->repair, d->arg); break;
         }
         client_done_release(w->client, d);
     }
