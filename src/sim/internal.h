@@ -60,6 +60,7 @@ struct sim_conn {
 struct net {
     struct sim_link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* 0: clients */
     uint64_t arrives_us[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];   /* the latest datagram under way */
+    uint64_t sent[SIM_NODES_MAX + 1]; /* messages on streams, by each node in all its lives */
     uint32_t loss_percent;
     struct list conns;
     struct map by_id;

@@ -330,6 +330,7 @@ void net_send(struct sim *s, struct sim_conn *c, int from, const struct message 
     if (!end_lives(s, &c->ends[from]))
         return;
     watch_clock(s, c->ends[from].node, m->hlc);
+    s->net.sent[c->ends[from].node]++;
     struct buf bytes = {0};
     encode(m, &bytes);
     send_bytes(s, c, 1 - from, buf_bytes(&bytes));

@@ -7,6 +7,7 @@
 
 #define FORM_LIMIT_US UINT64_C(60000000)
 #define SPARES        3u /* nodes that may join */
+#define STORY_SPARES  4u /* … in a scenario */
 
 const char *const run_invariants[] = {"formed",  "alive",    "members", "ring", "converged",
                                       "bounded", "clock",    "durable", "own",  "linear",
@@ -114,7 +115,7 @@ static void set_up(struct run *r)
     prng_init(&prng, config->seed ^ UINT64_C(0x9e3779b97f4a7c15));
     uint32_t any_nodes = 3 + (uint32_t)prng_below(&prng, 7);
     r->founders = config->nodes ? config->nodes : config->scenario ? config->scenario->nodes : any_nodes;
-    r->nodes = r->founders + SPARES;
+    r->nodes = r->founders + (config->scenario ? STORY_SPARES : SPARES);
     r->result->nodes = r->founders;
     r->result->classes = config->scenario ? 0 : choose_classes(&prng, config->classes);
     /* Now and then there is no quiet hour to found a cluster in. A founder that loses its disk then is none

@@ -29,6 +29,11 @@ struct sim *sim_of(struct run *r)
     return r->sim;
 }
 
+uint64_t seed_of(const struct run *r)
+{
+    return r->config->seed;
+}
+
 void say(struct run *r, const char *format, ...)
 {
     char text[256];
@@ -160,6 +165,87 @@ void fill_disk(struct run *r, uint32_t node, bool full)
     sim_store_full(sim_store(r->sim, node), full);
 }
 
+/* ---- the ring ---- */
+
+uint32_t join(struct run *r)
+{
+    uint32_t node = faults_join(r->faults);
+    KV_ASSERT(node);
+    say(r, "n%u joins", node);
+    return node;
+}
+
+static void ask_for(struct run *r, enum ring_change_kind kind, uint32_t node, uint32_t weight)
+{
+    if (!operator_ask(faults_operator(r->faults), kind, node, weight))
+        run_violated(r, "scenario", "n%u is no member, and nothing can be asked for it", node);
+}
+
+void leave(struct run *r, uint32_t node)
+{
+    say(r, "n%u is told to leave", node);
+    r->sim->tally.counts[TALLY_LEAVE]++;
+    ask_for(r, RING_LEAVE, node, 0);
+}
+
+void lose(struct run *r, uint32_t node)
+{
+    say(r, "n%u is lost", node);
+    faults_lose(r->faults, node);
+}
+
+void reweigh(struct run *r, uint32_t node, uint32_t weight)
+{
+    say(r, "n%u is given the weight %u", node, weight);
+    r->sim->tally.counts[TALLY_WEIGHT]++;
+    ask_for(r, RING_WEIGHT, node, weight);
+}
+
+void put_back(struct run *r, uint32_t node, uint64_t ms)
+{
+    faults_begin(r->faults, FAULT_RESTORE, node, 0, ms * 1000);
+}
+
+struct talk {
+    uint32_t node;
+    uint64_t until;
+};
+
+static bool has_sent(struct sim *s, void *arg)
+{
+    const struct talk *t = arg;
+    return s->net.sent[t->node] >= t->until;
+}
+
+void crash_after(struct run *r, uint32_t node, uint64_t count)
+{
+    struct talk t = {node, r->sim->net.sent[node] + count};
+    (void)sim_run_until(r->sim, has_sent, &t, UINT64_C(60000000));
+    crash(r, node);
+}
+
+uint32_t displaced(struct run *r)
+{
+    const struct ring *ring = sim_ring(r->sim);
+    uint32_t lost[SIM_NODES_MAX + 1] = {0}, most = 0;
+    for (uint32_t p = 0; p < ring->value.partitions; p++) {
+        struct ring_slot slots[REPLICAS_MAX];
+        uint32_t count = ring_slots(ring, p, slots);
+        for (uint32_t i = 0; i < count; i++)
+            if (slots[i].from != slots[i].to)
+                lost[sim_process_of(r->sim, slots[i].from)]++;
+    }
+    for (uint32_t i = 1; i <= r->nodes; i++)
+        most = lost[i] && (!most || lost[i] > lost[most]) ? i : most;
+    return most;
+}
+
+uint64_t epoch_of(struct run *r, uint32_t node)
+{
+    const struct node *n = sim_node(r->sim, node);
+    return n && node_ring(n) ? node_ring(n)->value.epoch : 0;
+}
+
 /* ---- requests ---- */
 
 static int ask(struct run *r, const struct workload_ask *what)
@@ -265,6 +351,70 @@ void expect_dead(struct run *r, uint32_t node, uint64_t ms)
 void expect_alive(struct run *r, uint32_t node, uint64_t ms)
 {
     expect_belief(r, node, true, ms);
+}
+
+struct outlook {
+    struct run *run;
+    enum ring_phase phase;
+    uint32_t members;
+};
+
+static bool is_in_phase(struct sim *s, void *arg)
+{
+    return sim_ring(s) && sim_ring(s)->value.phase == ((struct outlook *)arg)->phase;
+}
+
+void expect_phase(struct run *r, enum ring_phase phase, uint64_t ms)
+{
+    struct outlook o = {r, phase, 0};
+    if (sim_run_until(r->sim, is_in_phase, &o, ms * 1000))
+        say(r, "epoch %llu is in phase %d", (unsigned long long)sim_ring(r->sim)->value.epoch, (int)phase);
+    else
+        run_violated(r, "scenario", "after %llu ms no ring is in phase %d", (unsigned long long)ms,
+                     (int)phase);
+}
+
+static bool has_members(struct sim *s, void *arg)
+{
+    const struct outlook *o = arg;
+    const struct ring_value *v = &sim_ring(s)->value;
+    return v->phase == RING_STABLE && !v->queue_count && v->member_count == o->members &&
+           !operator_waiting(faults_operator(o->run->faults));
+}
+
+void expect_members(struct run *r, uint32_t count, uint64_t ms)
+{
+    struct outlook o = {r, RING_STABLE, count};
+    uint64_t began_us = sim_now_us(r->sim);
+    if (sim_run_until(r->sim, has_members, &o, ms * 1000))
+        say(r, "the ring has %u members and is at rest, after %.3f s", count,
+            (double)(sim_now_us(r->sim) - began_us) / 1e6);
+    else
+        run_violated(r, "scenario", "after %llu ms epoch %llu, phase %u, has %u members and not %u at rest",
+                     (unsigned long long)ms, (unsigned long long)sim_ring(r->sim)->value.epoch,
+                     sim_ring(r->sim)->value.phase, sim_ring(r->sim)->value.member_count, count);
+}
+
+struct successor {
+    struct run *run;
+    uint32_t node, before;
+};
+
+static bool is_replaced(struct sim *s, void *arg)
+{
+    const struct successor *w = arg;
+    faults_revive(w->run->faults, w->node); /* it may have left, since its store was refused */
+    return sim_ring(s)->value.phase == RING_STABLE && sim_member(s, w->node) > w->before;
+}
+
+void expect_replaced(struct run *r, uint32_t node, uint32_t before, uint64_t ms)
+{
+    struct successor w = {r, node, before};
+    if (sim_run_until(r->sim, is_replaced, &w, ms * 1000))
+        say(r, "n%u, that was member %u, is member %u", node, before, sim_member(r->sim, node));
+    else
+        run_violated(r, "scenario", "after %llu ms n%u is not a new member: %u, and was %u",
+                     (unsigned long long)ms, node, sim_member(r->sim, node), before);
 }
 
 void expect_never_dead(struct run *r, uint32_t node)

@@ -4,6 +4,7 @@
 #ifndef SIM_SCENARIO_H
 #define SIM_SCENARIO_H
 
+#include "model/ring_value.h"
 #include "sim/fault.h"
 #include "sim/workload.h"
 
@@ -42,6 +43,20 @@ void shift_clock(struct run *r, uint32_t node, int64_t ms);
 void slow_disk(struct run *r, uint32_t node, uint64_t ms);
 void fill_disk(struct run *r, uint32_t node, bool full);
 
+/* Changes of the ring, as an operator asks for them. */
+uint32_t join(struct run *r); /* the node that does */
+void leave(struct run *r, uint32_t node);
+void lose(struct run *r, uint32_t node); /* machine and disk are gone for ever; it is removed */
+void reweigh(struct run *r, uint32_t node, uint32_t weight);
+void put_back(struct run *r, uint32_t node, uint64_t ms); /* then it crashes, its disk is as it is now */
+
+/* It is killed as soon as it has sent `count` more messages; after a minute without so many, too. */
+void crash_after(struct run *r, uint32_t node, uint64_t count);
+
+/* The node that hands most partitions over in the change that is under way. */
+uint32_t displaced(struct run *r);
+uint64_t epoch_of(struct run *r, uint32_t node); /* of its ring; 0: it has none */
+
 /* A request of the scenario's own client, and its status. A get's value stays until the next request. */
 int put(struct run *r, const char *key, const char *value, bool strict);
 int del(struct run *r, const char *key, bool strict);
@@ -58,6 +73,15 @@ void expect(struct run *r, bool seen, const char *what);
 void expect_dead(struct run *r, uint32_t node, uint64_t ms);
 void expect_alive(struct run *r, uint32_t node, uint64_t ms);
 
+/* Within `ms` the newest ring is in this phase. */
+void expect_phase(struct run *r, enum ring_phase phase, uint64_t ms);
+
+/* Within `ms` all changes are over, and the newest ring has so many members. */
+void expect_members(struct run *r, uint32_t count, uint64_t ms);
+
+/* Within `ms` the node, with another store under its old name, is a member in the place of `before`. */
+void expect_replaced(struct run *r, uint32_t node, uint32_t before, uint64_t ms);
+
 /* No node has called `node` dead so far. */
 void expect_never_dead(struct run *r, uint32_t node);
 
@@ -68,5 +92,6 @@ int64_t lead_of(struct run *r, uint32_t node);
 uint32_t places_of(struct run *r, const char *key, uint32_t out[PREFERENCE_MAX]);
 
 struct sim *sim_of(struct run *r);
+uint64_t seed_of(const struct run *r);
 
 #endif

@@ -4,23 +4,37 @@
 
 #include "sim/scenario.h"
 
-#define SCENARIO_TABLE(X)  \
-    X(two_die_one_returns) \
-    X(rolling_restart)     \
-    X(pause_and_refute)    \
-    X(all_lose_power)      \
-    X(split_brain_heals)   \
-    X(flaky_link)          \
-    X(one_way_link)        \
-    X(ring_of_neighbours)  \
-    X(clogged_link)        \
-    X(clock_runs_ahead)    \
-    X(clock_jumps_back)    \
-    X(clocks_set_right)    \
-    X(slow_disk)           \
-    X(full_disk)           \
-    X(disk_wiped)          \
-    X(deleted_while_away)
+#define SCENARIO_TABLE(X)            \
+    X(two_die_one_returns)           \
+    X(rolling_restart)               \
+    X(pause_and_refute)              \
+    X(all_lose_power)                \
+    X(split_brain_heals)             \
+    X(flaky_link)                    \
+    X(one_way_link)                  \
+    X(ring_of_neighbours)            \
+    X(clogged_link)                  \
+    X(clock_runs_ahead)              \
+    X(clock_jumps_back)              \
+    X(clocks_set_right)              \
+    X(slow_disk)                     \
+    X(full_disk)                     \
+    X(disk_wiped)                    \
+    X(deleted_while_away)            \
+    X(join_under_load)               \
+    X(leave_under_load)              \
+    X(three_joins_at_once)           \
+    X(remove_dead)                   \
+    X(replace_wiped)                 \
+    X(store_restored)                \
+    X(one_to_five_and_back)          \
+    X(partition_during_join)         \
+    X(joiner_dies)                   \
+    X(source_dies)                   \
+    X(proposer_dies)                 \
+    X(displaced_home_dies_in_switch) \
+    X(old_epoch_reader)              \
+    X(killed_at_message)
 
 #define SCENARIO_DECLARE(name) extern const struct scenario scenario_##name;
 SCENARIO_TABLE(SCENARIO_DECLARE)

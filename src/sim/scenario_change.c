@@ -1,0 +1,146 @@
+/* Stories of what goes wrong while the ring changes. */
+#include "kv_error.h"
+#include "sim/rings.h"
+#include "sim/scenario_table.h"
+
+#define CHANGE_MS UINT64_C(180000) /* a change and its undoing, and once more */
+
+static void partition_during_join(struct run *r)
+{
+    load(r, 0);
+    expect_put(r, "key", "before", true);
+    join(r);
+    expect_phase(r, RING_PENDING, 30000);
+    split(r, 1u << 1 | 1u << 2);
+    rest(r, 1000);
+    uint64_t epoch = epoch_of(r, 1) > epoch_of(r, 2) ? epoch_of(r, 1) : epoch_of(r, 2);
+    rest(r, 30000);
+    expect(r, epoch_of(r, 1) <= epoch && epoch_of(r, 2) <= epoch, "the minority has changed nothing");
+    heal(r);
+    expect_members(r, 6, CHANGE_MS);
+    expect(r, put(r, "key", "after", true) == KV_OK, "strict puts are taken again");
+    expect_value(r, "key", "after", true);
+}
+const struct scenario scenario_partition_during_join = {
+    "partition_during_join", "the network splits 2|3 while a node joins", 5, partition_during_join};
+
+static void joiner_dies(struct run *r)
+{
+    load(r, 0);
+    expect_put(r, "key", "before", true);
+    uint32_t joiner = join(r);
+    expect_phase(r, RING_PENDING, 30000);
+    crash(r, joiner);
+    expect_put(r, "key", "meanwhile", true);
+    expect_members(r, 5, CHANGE_MS);
+    expect_put(r, "key", "after", true);
+    start(r, joiner);
+    expect_members(r, 6, CHANGE_MS);
+    expect_value(r, "key", "after", true);
+}
+const struct scenario scenario_joiner_dies = {
+    "joiner_dies", "who joins dies: the change is undone, and made when it comes again", 5, joiner_dies};
+
+static void source_dies(struct run *r)
+{
+    load(r, 0);
+    expect_put(r, "key", "before", true);
+    join(r);
+    expect_phase(r, RING_PENDING, 30000);
+    uint32_t source = displaced(r);
+    crash(r, source);
+    expect_members(r, 6, CHANGE_MS);
+    expect_value(r, "key", "before", true);
+    start(r, source);
+    expect_alive(r, source, 30000);
+}
+const struct scenario scenario_source_dies = {"source_dies", "who hands over dies: the others do it", 5,
+                                              source_dies};
+
+static void proposer_dies(struct run *r)
+{
+    load(r, 0);
+    join(r);
+    expect_phase(r, RING_PENDING, 30000);
+    say(r, "n1 goes first, by courtesy; any other can");
+    crash(r, 1);
+    expect_members(r, 6, CHANGE_MS);
+    start(r, 1);
+    expect_alive(r, 1, 30000);
+}
+const struct scenario scenario_proposer_dies = {
+    "proposer_dies", "who proposes the steps dies after the first", 5, proposer_dies};
+
+static void displaced_home_dies_in_switch(struct run *r)
+{
+    load(r, 0);
+    expect_put(r, "key", "before", true);
+    join(r);
+    expect_phase(r, RING_SWITCH, 60000);
+    uint32_t home = displaced(r);
+    crash(r, home);
+    expect_members(r, 6, CHANGE_MS);
+    expect_value(r, "key", "before", true);
+    start(r, home);
+    expect_alive(r, home, 30000);
+}
+const struct scenario scenario_displaced_home_dies_in_switch = {
+    "displaced_home_dies_in_switch", "an old home dies after the new ones are read", 5,
+    displaced_home_dies_in_switch};
+
+/* Alone it has one home of three at most, whatever ring it believes in. */
+static void old_epoch_reader(struct run *r)
+{
+    struct sim *s = sim_of(r);
+    struct sim_options options = {.strict = true};
+    uint32_t client = sim_client(s), at[PREFERENCE_MAX];
+    places_of(r, "key", at);
+    expect_put(r, "key", "old", true);
+    split(r, 1u << at[0]);
+    sim_cut(s, 0, at[0], false);
+    sim_cut(s, at[0], 0, false);
+    join(r);
+    expect_members(r, 6, CHANGE_MS);
+    expect_put(r, "key", "new", true);
+    const struct sim_reply *reply = sim_wait(s, sim_get(s, client, at[0], "key", &options));
+    expect(r, reply->status != KV_OK, "who was cut off all the time gives no strict answer");
+    heal(r);
+    expect_alive(r, at[0], 30000);
+    reply = sim_wait(s, sim_get(s, client, at[0], "key", &options));
+    expect(r, reply->status == KV_OK && strcmp((const char *)reply->value.data, "new") == 0,
+           "and the newest when it is back");
+}
+const struct scenario scenario_old_epoch_reader = {
+    "old_epoch_reader", "a home is cut off during a whole change, and asked meanwhile", 5, old_epoch_reader};
+
+/* Three changes, and in each another one dies as soon as it has sent some number of messages. The seeds
+ * 1 to 400 have every number, a few seeds have numbers far apart. */
+static void killed_at_message(struct run *r)
+{
+    uint64_t count = seed_of(r) * 61 % 400;
+    load(r, 0);
+    expect_put(r, "key", "value", true);
+    uint32_t joiner = join(r);
+    crash_after(r, joiner, count);
+    rest(r, 1000);
+    start(r, joiner);
+    expect_members(r, 6, CHANGE_MS);
+
+    join(r);
+    crash_after(r, 1, count);
+    rest(r, 1000);
+    start(r, 1);
+    expect_members(r, 7, CHANGE_MS);
+
+    join(r);
+    expect_phase(r, RING_PENDING, 30000);
+    uint32_t source = displaced(r);
+    crash_after(r, source, count);
+    rest(r, 1000);
+    start(r, source);
+    expect_members(r, 8, CHANGE_MS);
+    expect_value(r, "key", "value", true);
+}
+const struct scenario scenario_killed_at_message = {
+    "killed_at_message", "who joins, who proposes, who hands over: killed after so many messages", 5,
+    killed_at_message};
