@@ -279,12 +279,12 @@ static void strike(struct faults *f, const struct fault *one)
 
 /* ---- the end ---- */
 
-/* Whose store was refused as older than it was gets a blank one, as it was told. */
+/* Whose store was refused gets a blank one, as it was told. */
 void faults_revive(struct faults *f, uint32_t node)
 {
     if (sim_node(f->sim, node) || !faults_present(f, node))
         return;
-    if (sim_put_back_refused(f->sim, node))
+    if (sim_store_refused(f->sim, node))
         sim_wipe(f->sim, node);
     (void)sim_start(f->sim, node);
 }

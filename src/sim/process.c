@@ -292,6 +292,26 @@ static void log_line_of(struct sim *s, struct process *p, const char *text)
         s->config.log(p->index, s->now_us, text);
 }
 
+/* Whether the ring that its disk knows has given it up: for the change that is under way, or for good, when
+ * it has missed what it would need and its place is left to whoever comes under its name. */
+static bool is_given_up(const struct process *p)
+{
+    struct ring_value v;
+    if (ring_value_decode(sim_store_meta(p->store, META_RING), &v) != KV_OK)
+        return false;
+    const struct member *m = ring_value_find_name(&v, p->setup.name);
+    bool given_up = m && (m->dead || m->store_id == 0);
+    ring_value_deinit(&v);
+    return given_up;
+}
+
+/* A node that must not go on as it is leaves, and is started again by whoever looks after it. */
+static bool leaves_rightly(const struct process *p, int status)
+{
+    return status == KV_OK || (status == KV_E_STALE_STORE && p->put_back) ||
+           (status == KV_E_NOT_MEMBER && is_given_up(p));
+}
+
 static void carry_out(struct sim *s, struct process *p, struct effect *e)
 {
     int end;
@@ -326,7 +346,7 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
     case EF_EXIT:
         p->exiting = true;
         p->exit_status = e->exit.status;
-        if (p->exit_status && !s->failed && !(p->put_back && p->exit_status == KV_E_STALE_STORE)) {
+        if (!s->failed && !leaves_rightly(p, e->exit.status)) {
             s->failed = p->index;
             snprintf(s->failure, sizeof s->failure, "%s", e->exit.text);
         }
@@ -545,10 +565,14 @@ void sim_put_back(struct sim *s, uint32_t node, struct sim_store *backup)
     p->said_hlc = 0;
 }
 
-bool sim_put_back_refused(const struct sim *s, uint32_t node)
+bool sim_store_refused(const struct sim *s, uint32_t node)
 {
     const struct process *p = &s->processes[node];
-    return p->put_back && p->exited && p->exit_status == KV_E_STALE_STORE;
+    const struct member *m =
+        s->rings.newest ? ring_value_find_name(&s->rings.newest->value, p->setup.name) : NULL;
+    bool vacant = m && m->store_id == 0;
+    return p->exited && ((p->put_back && p->exit_status == KV_E_STALE_STORE) ||
+                         (vacant && p->exit_status == KV_E_NOT_MEMBER));
 }
 
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)
