@@ -103,6 +103,7 @@ static void old_epoch_reader(struct run *r)
     expect(r, reply->status != KV_OK, "who was cut off all the time gives no strict answer");
     heal(r);
     expect_alive(r, at[0], 30000);
+    rest(r, 3000); /* until it has dialled them, too */
     reply = sim_wait(s, sim_get(s, client, at[0], "key", &options));
     expect(r, reply->status == KV_OK && strcmp((const char *)reply->value.data, "new") == 0,
            "and the newest when it is back");
