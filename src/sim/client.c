@@ -204,6 +204,13 @@ struct sim_call *sim_change(struct sim *s, uint32_t client, uint32_t node, const
     return submit(s, call);
 }
 
+struct sim_call *sim_repair(struct sim *s, uint32_t client, uint32_t node)
+{
+    struct sim_call *call = new_call(client, node, NULL);
+    call->request.type = MSG_REPAIR;
+    return submit(s, call);
+}
+
 /* ---- answers ---- */
 
 static void take_response(struct sim *s, struct sim_call *call, const struct msg_response *r)
@@ -267,6 +274,8 @@ static void take_answer(struct sim *s, uint32_t client, const struct message *m)
             take_response(s, call, &m->response);
         else if (m->type == MSG_CHANGE_REPLY)
             take_change(s, call, &m->change_reply);
+        else if (m->type == MSG_REPAIR_REPLY)
+            finish(s, call, m->repair_reply.status);
         else
             take_page(s, call, &m->scan_page);
         return;

@@ -34,6 +34,7 @@ struct sim_config {
     uint64_t delay_min_us, delay_max_us;
     uint64_t disk_min_us, disk_max_us;
     enum sim_sync sync;
+    uint64_t repair_round_us; /* of anti-entropy. 0: the default; UINT64_MAX: only when asked */
     /* What happens, as lines for people: what nodes log, and sim_say. NULL: nobody is told. */
     void (*log)(uint32_t node, uint64_t now_us, const char *text);
     sim_store_lost_fn lost; /* told of each row that a disk loses; NULL: nobody is */
@@ -171,6 +172,9 @@ struct sim_call *sim_get(struct sim *s, uint32_t client, uint32_t node, const ch
 /* One page of keys, joined by '\n' in `value`; `cursor` (may be NULL: from the beginning) is the last key
  * seen. */
 struct sim_call *sim_scan(struct sim *s, uint32_t client, uint32_t node, const char *cursor, uint32_t limit);
+
+/* Has a node compare what it has with the other homes; done when it has begun. */
+struct sim_call *sim_repair(struct sim *s, uint32_t client, uint32_t node);
 
 /* Asks for a change of the ring; `value` is what is said about it. */
 struct sim_call *sim_change(struct sim *s, uint32_t client, uint32_t node, const struct ring_change *change,

@@ -1,7 +1,8 @@
 /* What the files of the simulation share.
  *     world.c    time, events, the trace          net.c     links, connections, datagrams
- *     process.c  nodes as processes with a disk   client.c  plain clients, for tests
- *     kv.c       clients made of libkv's core          rings.c   which rings there were, who is who */
+ *     process.c  nodes as processes               disk.c    … and what becomes of their disks
+ *     client.c   plain clients, for tests
+ *     kv.c       clients made of libkv's core     rings.c   which rings there were, who is who */
 #ifndef SIM_INTERNAL_H
 #define SIM_INTERNAL_H
 
@@ -118,6 +119,7 @@ struct process {
 
 void process_init(struct sim *s, uint32_t index);
 void process_deinit(struct sim *s, struct process *p);
+void process_new_store(struct sim *s, struct process *p);
 void process_step(struct sim *s, struct process *p, const struct event *e);
 struct process *process_at(struct sim *s, const struct addr *addr);
 void process_conn_lost(struct sim *s, struct sim_conn *c, int end);

@@ -86,14 +86,6 @@ static void fire_doom(struct sim *s, struct sim_timer *t)
         sim_kill(s, p->index);
 }
 
-static void new_store(struct sim *s, struct process *p)
-{
-    p->put_back = false;
-    p->store = sim_store_create(prng_u64(&s->prng) | 1);
-    sim_store_lazy(p->store, s->config.sync != SIM_SYNC_ALWAYS);
-    sim_store_on_loss(p->store, s->config.lost, s->config.lost_arg);
-}
-
 void process_init(struct sim *s, uint32_t index)
 {
     struct process *p = &s->processes[index];
@@ -112,7 +104,7 @@ void process_init(struct sim *s, uint32_t index)
     memcpy(f->name, p->setup.name, sizeof f->name);
     f->addr = p->setup.addr;
     s->join[index - 1] = p->setup.addr;
-    new_store(s, p);
+    process_new_store(s, p);
 }
 
 void process_deinit(struct sim *s, struct process *p)
@@ -410,11 +402,6 @@ struct node *sim_node(struct sim *s, uint32_t node)
     return s->processes[node].node;
 }
 
-struct sim_store *sim_store(struct sim *s, uint32_t node)
-{
-    return s->processes[node].store;
-}
-
 static uint64_t meta_u64(const struct process *p, const char *name)
 {
     struct bytes value = sim_store_meta(p->store, name);
@@ -463,6 +450,7 @@ int sim_start(struct sim *s, uint32_t node)
         .transfer = sim_store_meta(p->store, META_TRANSFER),
         .sequence = sim_store_sequence(p->store),
         .member = meta_u64(p, META_MEMBER),
+        .repair_round_us = s->config.repair_round_us,
         .paxos = sim_store_meta(p->store, META_PAXOS),
         .stores = sim_store_meta(p->store, META_STORES),
     };
@@ -531,60 +519,6 @@ void sim_resume(struct sim *s, uint32_t node)
 bool sim_paused(const struct sim *s, uint32_t node)
 {
     return s->processes[node].paused;
-}
-
-static void tell_lost(struct bytes key, const struct row *row, void *arg)
-{
-    const struct sim *s = arg;
-    (void)row;
-    s->config.lost(key, true, s->config.lost_arg);
-}
-
-void sim_wipe(struct sim *s, uint32_t node)
-{
-    struct process *p = &s->processes[node];
-    KV_ASSERT(!p->node);
-    if (s->config.lost)
-        sim_store_each(p->store, tell_lost, s);
-    s->tally.counts[TALLY_STORE_WIPED]++;
-    sim_store_destroy(p->store);
-    p->said_hlc = 0;
-    new_store(s, p);
-}
-
-void sim_put_back(struct sim *s, uint32_t node, struct sim_store *backup)
-{
-    struct process *p = &s->processes[node];
-    KV_ASSERT(!p->node);
-    if (s->config.lost)
-        sim_store_each(p->store, tell_lost, s);
-    s->tally.counts[TALLY_RESTORED]++;
-    sim_store_destroy(p->store);
-    p->store = backup;
-    p->put_back = true;
-    p->said_hlc = 0;
-}
-
-bool sim_store_refused(const struct sim *s, uint32_t node)
-{
-    const struct process *p = &s->processes[node];
-    const struct member *m =
-        s->rings.newest ? ring_value_find_name(&s->rings.newest->value, p->setup.name) : NULL;
-    bool vacant = m && m->store_id == 0;
-    return p->exited && ((p->put_back && p->exit_status == KV_E_STALE_STORE) ||
-                         (vacant && p->exit_status == KV_E_NOT_MEMBER));
-}
-
-void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)
-{
-    static const char *const names[] = {META_GENERATION, META_FLOOR,  META_RING,  META_ACCEPTED,
-                                        META_TRANSFER,   META_MEMBER, META_PAXOS, META_STORES};
-    struct process *p = &s->processes[to];
-    KV_ASSERT(!p->node);
-    sim_store_destroy(p->store);
-    p->store = sim_store_create(sim_store_id(s->processes[from].store));
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        sim_store_meta_put(p->store, names[i], sim_store_meta(s->processes[from].store, names[i]));
 }
 
 bool sim_exited(const struct sim *s, uint32_t node, int *status)

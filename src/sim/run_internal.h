@@ -8,11 +8,14 @@
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-#define SETTLE_LIMIT_US UINT64_C(60000000)  /* after healing: until everybody sees everybody */
-#define RING_LIMIT_US   UINT64_C(600000000) /* … until all changes of the ring are made, or undone */
-#define HINTS_LIMIT_US  UINT64_C(60000000)  /* … until all hints are handed over */
-#define DRAIN_LIMIT_US  UINT64_C(20000000)  /* … until what was asked has ended */
-#define STAY_US         UINT64_C(4000000)   /* and so long it must stay so */
+#define SETTLE_LIMIT_US UINT64_C(60000000)    /* after healing: until everybody sees everybody */
+#define RING_LIMIT_US   UINT64_C(600000000)   /* … until all changes of the ring are made, or undone */
+#define HINTS_LIMIT_US  UINT64_C(60000000)    /* … until all hints are handed over */
+#define REPAIR_ROUND_US UINT64_C(20000000)    /* of anti-entropy, in runs in which it goes on all the time */
+#define EQUAL_LIMIT_US  (3 * REPAIR_ROUND_US) /* … until all homes are equal: two rounds, and what is left */
+#define EQUAL_LOOK_US   UINT64_C(500000)
+#define DRAIN_LIMIT_US  UINT64_C(20000000) /* … until what was asked has ended */
+#define STAY_US         UINT64_C(4000000)  /* and so long it must stay so */
 #define STAY_LOOK_US    UINT64_C(50000)
 
 struct run {
@@ -22,6 +25,7 @@ struct run {
     uint32_t founders;
     uint32_t nodes; /* processes: founders, and those that may join */
     bool early;     /* faults begin before the cluster is formed */
+    bool repairs;   /* homes compare what they have all the time, and not only in the end, when asked */
     struct workload *workload;
     struct faults *faults;
     struct workload_answer answer; /* to the scenario's latest request */
