@@ -27,6 +27,7 @@
 #include "repair/drop.h"
 #include "repair/entropy.h"
 #include "repair/hints.h"
+#include "repair/purge.h"
 #include "repair/transfer.h"
 #include "paxos/paxos.h"
 #include "repair/hints.h"
@@ -402,6 +403,19 @@ void heal_tick(struct node *n);
 uint64_t heal_deadline_us(const struct node *n);
 void heal_deinit(struct node *n);
 
+/* ---- sweep.c ---- */
+
+int sweep_create(struct node *n);   /* KV_E_NO_MEMORY */
+int sweep_ring_set(struct node *n); /* KV_E_NO_MEMORY */
+void sweep_peer_set(struct node *n, uint32_t member, bool reachable);
+void sweep_question(struct node *n, struct endpoint from, const struct message *m);
+void sweep_answer(struct node *n, const struct message *m);
+void sweep_stored(struct node *n, const struct event *in);
+void sweep_wrote(struct node *n, const struct effect *e); /* EF_STORE_WRITE, EF_STORE_MERGE */
+void sweep_tick(struct node *n);
+uint64_t sweep_deadline_us(const struct node *n);
+void sweep_deinit(struct node *n);
+
 /* ---- front.c ---- */
 struct front {
     uint64_t invalid_stamps, refused, unavailable, local_gets, scans;
@@ -484,6 +498,8 @@ struct node {
     struct front front;
     struct move move;
     struct heal heal;
+    struct purge *purge;
+    uint64_t purge_interval_us; /* 0: the default */
     bool started;
     bool stopping;
     bool exited;

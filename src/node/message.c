@@ -64,6 +64,7 @@ static void member_message(struct node *n, struct endpoint from, struct message 
     case MSG_ROOTS:
     case MSG_COMPARE:
     case MSG_MERGE: heal_question(n, from, m); break;
+    case MSG_PURGE: sweep_question(n, from, m); break;
     case MSG_PREPARE:
     case MSG_ACCEPT: change_question(n, from, m); break;
     case MSG_PROGRESS: change_progress(n, m); break;
@@ -118,6 +119,7 @@ static void answer_message(struct node *n, struct endpoint from, struct message 
     case MSG_LEAVES:
     case MSG_COMPARED:
     case MSG_MERGED: heal_answer(n, m); break;
+    case MSG_PURGE_REPLY: sweep_answer(n, m); break;
     case MSG_SYNC_REPLY:
         if (n->swim && !n->stopping)
             swim_sync(n->swim, n->now, from, m, n->out);
@@ -227,6 +229,7 @@ void message_own(struct node *n, struct message *m)
     case MSG_RANGE: replica_message(n, self, m); break;
     case MSG_PREPARE:
     case MSG_ACCEPT: change_question(n, self, m); break;
+    case MSG_PURGE: sweep_question(n, self, m); break;
     default: answer_message(n, self, m); break;
     }
 }

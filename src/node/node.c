@@ -85,6 +85,8 @@ int parts_create(struct node *n)
         rc = move_create(n);
     if (rc == KV_OK)
         rc = heal_create(n);
+    if (rc == KV_OK)
+        rc = sweep_create(n);
     return rc;
 }
 
@@ -110,6 +112,7 @@ int node_create(const struct node_config *config, struct node **out, char error[
         return KV_E_NO_MEMORY;
     take_config(n, config);
     heal_config(n, config);
+    n->purge_interval_us = config->purge_interval_us;
     rc = move_config(n, config);
     if (rc != KV_OK) {
         node_destroy(n);
@@ -150,6 +153,7 @@ void node_destroy(struct node *n)
         swim_destroy(n->swim);
     move_deinit(n);
     heal_deinit(n);
+    sweep_deinit(n);
     paxos_destroy(n->paxos);
     replica_deinit(n);
     form_deinit(n);
@@ -238,6 +242,7 @@ static void tick(struct node *n)
         hints_tick(n->hints, n->now, n->out);
     move_tick(n);
     heal_tick(n);
+    sweep_tick(n);
     if (n->paxos && paxos_deadline_us(n->paxos) <= now_us)
         paxos_tick(n->paxos, n->now, n->out);
     peers_tick(n);
@@ -269,6 +274,7 @@ static void written(struct node *n, const struct event *in)
     case ID_TRANSFER:
     case ID_DROP: move_written(n, in); break;
     case ID_ENTROPY: heal_stored(n, in); break;
+    case ID_PURGE: sweep_stored(n, in); break;
     default: KV_ASSERT(false); /* nobody else writes */
     }
 }
@@ -316,13 +322,15 @@ static void dispatch(struct node *n, const struct event *in)
             hints_page(n->hints, n->now, hlc_now(n), in, n->out);
         else if (id_owner(in->page.op) == ID_ENTROPY)
             heal_stored(n, in);
+        else if (id_owner(in->page.op) == ID_PURGE)
+            sweep_stored(n, in);
         else if (id_owner(in->page.op) == ID_PULL || id_owner(in->page.op) == ID_DROP)
             move_page(n, in);
         else
             replica_page(n, in);
         break;
     case EV_STORE_TREE: heal_stored(n, in); break;
-    case EV_STORE_HAS: KV_ASSERT(false); break; /* nobody asks */
+    case EV_STORE_HAS: sweep_stored(n, in); break;
     case EV_STOP: stop(n); break;
     }
 }
@@ -359,6 +367,8 @@ static void finish(struct node *n)
         struct effect *e = &n->out->effects[i];
         if (e->type == EF_DATAGRAM)
             fill_header(n, &e->datagram.message);
+        if (e->type == EF_STORE_WRITE || e->type == EF_STORE_MERGE)
+            sweep_wrote(n, e);
         if (e->type != EF_SEND)
             continue;
         fill_header(n, &e->send.message);
@@ -403,6 +413,7 @@ uint64_t node_deadline_us(const struct node *n)
     at = earlier(at, adopt_deadline_us(n));
     at = earlier(at, move_deadline_us(n));
     at = earlier(at, heal_deadline_us(n));
+    at = earlier(at, sweep_deadline_us(n));
     at = earlier(at, join_deadline_us(n));
     at = earlier(at, stores_deadline_us(n));
     at = earlier(at, change_deadline_us(n));
@@ -442,4 +453,6 @@ void node_check(const struct node *n)
         paxos_check(n->paxos);
     if (n->heal.entropy)
         entropy_check(n->heal.entropy);
+    if (n->purge)
+        purge_check(n->purge);
 }

@@ -43,6 +43,7 @@ struct node_config {
     uint32_t partitions;
     uint32_t value_max_bytes;
     uint64_t transfer_rate_bytes; /* a second, taken over from others or read for them; 0: the default */
+    uint64_t purge_interval_us;   /* from a delete to the look for it; 0: PURGE_INTERVAL_US */
     uint64_t repair_round_us; /* homes compare everything within this; 0: the default; UINT64_MAX: never */
     uint64_t seed;
     struct swim_config swim;             /* self, generation, addr, seed are filled in by the node */

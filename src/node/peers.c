@@ -63,6 +63,7 @@ static void update_reachable(struct node *n, struct peer *p)
     hints_peer_set(n->hints, n->now, p->id, reachable);
     move_peer_set(n, p->id, reachable);
     entropy_peer_set(n->heal.entropy, n->now, p->id, reachable);
+    sweep_peer_set(n, p->id, reachable);
 }
 
 /* NULL: no longer. */

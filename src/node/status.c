@@ -301,6 +301,23 @@ static void add_heal(const struct node *n, struct table *t)
     add(t, "entropy_repair_left", c.repair_left);
 }
 
+static void add_sweep(const struct node *n, struct table *t)
+{
+    struct purge_counters c = n->purge ? purge_counters(n->purge) : (struct purge_counters){0};
+    uint64_t stopped = 0;
+    for (uint32_t i = PURGE_EMPTY + 1; i < PURGE_ENDS; i++)
+        stopped += c.ends[i];
+    add(t, "purge_rounds", c.rounds);
+    add(t, "purge_rounds_done", c.ends[PURGE_DONE]);
+    add(t, "purge_rounds_stopped", stopped);
+    add(t, "purge_rows_seen", c.seen);
+    add(t, "purge_rows_purged", c.purged);
+    add(t, "purge_keys_differed", c.differed);
+    add(t, "purge_keys_found_elsewhere", c.found);
+    add(t, "purge_keys_watched", c.watched);
+    add(t, "purge_partitions_marked", c.marked);
+}
+
 void stats_send(struct node *n, struct endpoint to, uint64_t id)
 {
     struct table t = {.stats = arena_alloc(&n->out->arena, STATS_MAX * sizeof *t.stats)};
@@ -311,6 +328,7 @@ void stats_send(struct node *n, struct endpoint to, uint64_t id)
         add_paxos(n, &t);
         add_move(n, &t);
         add_heal(n, &t);
+        add_sweep(n, &t);
     }
     struct message *m = outbox_send(n->out, to, MSG_STATS, id);
     m->stats = (struct msg_stats){.count = t.count, .stats = t.stats};
