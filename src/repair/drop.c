@@ -114,7 +114,7 @@ int drop_ring_set(struct drop *d, struct now now, const struct ring *ring)
             d->held[i / 8] |= (uint8_t)(1u << i % 8);
     d->rows_before = d->rows;
     if (run_begin(d, 0))
-        rest(d, now.mono_us + DROP_DELAY_US);
+        rest(d, now.mono_us + MUTANT(drop_early, DROP_DELAY_US, 0));
     return KV_OK;
 }
 

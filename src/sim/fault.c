@@ -11,6 +11,11 @@
 #define ACTIVE_MAX 16u
 #define DOOM_US    UINT64_C(40000) /* shorter than any fault */
 
+/* What befalls a change of the ring on purpose. */
+#define AT_TURNS                                                                                 \
+    (FAULT_BIT(CRASH) | FAULT_BIT(POWER) | FAULT_BIT(STOP) | FAULT_BIT(PAUSE) | FAULT_BIT(CUT) | \
+     FAULT_BIT(ONE_WAY) | FAULT_BIT(PARTITION) | FAULT_BIT(CLOG) | FAULT_BIT(SLOW_DISK))
+
 struct fault {
     bool active;
     enum fault_class class;
@@ -33,6 +38,7 @@ struct faults {
     struct sim_store *backup; /* of the node that a RESTORE will strike; NULL: none */
     struct sim_timer next;    /* a new one begins */
     struct sim_timer end;     /* the next of the active ones ends */
+    struct sim_timer turn;    /* the ring has just changed */
     struct fault active[ACTIVE_MAX];
     int64_t jumped_ms[SIM_NODES_MAX + 1]; /* jumps stay */
 };
@@ -384,19 +390,16 @@ static uint64_t draw_duration_us(struct sim *s)
     return sim_between(s, 50000, most_us);
 }
 
-static void fire_next(struct sim *s, struct sim_timer *t)
+/* One of these classes, if any is enabled, somewhere. */
+static void begin_any(struct faults *f, uint32_t enabled)
 {
-    struct faults *f = container_of(t, struct faults, next);
-    if (!f->on)
-        return;
-    sim_schedule(s, t, s->now_us + sim_between(s, 0, 2 * f->gap_us));
-    for (uint32_t i = 1; i <= f->nodes; i++)
-        if (!is_struck(f, i)) /* it has left by itself: as a service, it comes back */
-            faults_revive(f, i);
+    struct sim *s = f->sim;
     enum fault_class c;
+    if (!enabled)
+        return;
     do
         c = (enum fault_class)prng_below(&s->prng, FAULT_CLASSES);
-    while (!(f->classes >> c & 1u));
+    while (!(enabled >> c & 1u));
     struct fault one = {.class = c};
     bool link = c <= FAULT_CLOG;
     one.a = (uint32_t)sim_between(s, 1, f->nodes);
@@ -407,6 +410,26 @@ static void fire_next(struct sim *s, struct sim_timer *t)
     one.amount = draw_amount(s, c);
     one.until_us = s->now_us + draw_duration_us(s);
     begin(f, one);
+}
+
+static void fire_next(struct sim *s, struct sim_timer *t)
+{
+    struct faults *f = container_of(t, struct faults, next);
+    if (!f->on)
+        return;
+    sim_schedule(s, t, s->now_us + sim_between(s, 0, 2 * f->gap_us));
+    for (uint32_t i = 1; i <= f->nodes; i++)
+        if (!is_struck(f, i)) /* it has left by itself: as a service, it comes back */
+            faults_revive(f, i);
+    begin_any(f, f->classes);
+}
+
+/* The phases of a change are short: what strikes at any time strikes none of them. */
+static void fire_turn(struct sim *s, struct sim_timer *t)
+{
+    struct faults *f = container_of(t, struct faults, turn);
+    if (f->on && sim_ring(s)->value.phase != RING_STABLE && prng_below(&s->prng, 2))
+        begin_any(f, f->classes & AT_TURNS);
 }
 
 void faults_begin(struct faults *f, enum fault_class c, uint32_t a, uint32_t b, uint64_t us)
@@ -428,6 +451,9 @@ struct faults *faults_create(struct sim *s, uint32_t enabled, uint64_t gap_us)
     f->gap_us = gap_us;
     f->next = (struct sim_timer){.fire = fire_next, .embedded = true};
     f->end = (struct sim_timer){.fire = fire_end, .embedded = true};
+    f->turn = (struct sim_timer){.fire = fire_turn, .embedded = true};
+    if (enabled & AT_TURNS)
+        s->rings.alarm = &f->turn;
     return f;
 }
 
@@ -435,6 +461,8 @@ void faults_destroy(struct faults *f)
 {
     if (!f)
         return;
+    f->sim->rings.alarm = NULL;
+    sim_cancel(f->sim, &f->turn);
     sim_cancel(f->sim, &f->next);
     sim_cancel(f->sim, &f->end);
     operator_destroy(f->ring_operator);

@@ -177,6 +177,7 @@ struct sim {
     int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
     struct {
         struct ring *newest;
+        struct sim_timer *alarm;         /* goes off soon after there is a new one; NULL: none */
         uint64_t hashes[SIM_EPOCHS_MAX]; /* by epoch; 0: not seen */
         uint64_t twice;                  /* an epoch of which two values were seen; 0: none */
     } rings;

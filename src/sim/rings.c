@@ -2,6 +2,8 @@
 
 #include "sim/internal.h"
 
+#define ALARM_MAX_US UINT64_C(200000)
+
 void sim_rings_deinit(struct sim *s)
 {
     ring_destroy(s->rings.newest);
@@ -30,6 +32,8 @@ void sim_rings_watch(struct sim *s, uint32_t node)
     s->tally.counts[TALLY_RING]++;
     ring_destroy(s->rings.newest);
     KV_ASSERT(ring_create(&r->value, &s->rings.newest) == KV_OK);
+    if (s->rings.alarm)
+        sim_schedule(s, s->rings.alarm, s->now_us + sim_between(s, 1, ALARM_MAX_US));
 }
 
 const struct ring *sim_ring(const struct sim *s)
