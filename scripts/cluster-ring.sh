@@ -97,6 +97,7 @@ cmd_add() {
     say "n$i joins at $(addr "$i")"
     sleep 0.05
     [ -z "$CUT" ] || say "note: the network is cut (${CUT//\// | }); n$i hears all"
+    [ -z "$NO_WAIT" ] || return 0
     follow_until "n$i joining" joined "$i"
     cmd_status
 }

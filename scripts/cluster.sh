@@ -18,7 +18,7 @@ Usage: $ME COMMAND [OPTIONS]
   pause I... SIGSTOP            resume I... SIGCONT
   partition 1,2/3,4,5    cut the network between groups; nodes that are not named are one more group
   heal       undo it
-  add        one more node joins the ring
+  add [--no-wait]    one more node joins the ring
   remove I [--dead]      a node leaves the ring and stops; --dead: it is not there any more
   wait alive|dead I...   return when every living node sees it so
   logs I     follow a node's log
@@ -59,6 +59,7 @@ BASE=7600
 BIN=
 TIMEOUT=30
 DEAD=
+NO_WAIT=
 
 is_number() { [[ $1 =~ ^[0-9]+$ ]] && [ "${#1}" -le 9 ]; }
 
@@ -73,6 +74,7 @@ parse() {
             shift
             ;;
         --dead) DEAD=yes ;;
+        --no-wait) NO_WAIT=yes ;;
         --*=*) set_option "${1%%=*}" "${1#*=}" ;;
         -*) wrong "unknown option $1" ;;
         *) if [ -z "$COMMAND" ]; then COMMAND=$1; else ARGS+=("$1"); fi ;;
@@ -502,6 +504,7 @@ cmd_clean() {
 
 parse "$@"
 [ -z "$DEAD" ] || [ "$COMMAND" = remove ] || wrong "--dead is for remove"
+[ -z "$NO_WAIT" ] || [ "$COMMAND" = add ] || wrong "--no-wait is for add"
 case $COMMAND in
 up) [ ${#ARGS[@]} -eq 0 ] || wrong "up takes no '${ARGS[0]}'"; cmd_up ;;
 down | clean | status | env) conf_load; DIR=$(readlink -f "$DIR"); "cmd_$COMMAND" ;;

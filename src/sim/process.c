@@ -438,7 +438,6 @@ int sim_start(struct sim *s, uint32_t node)
         .value_max_bytes = VALUE_MAX_BYTES,
         .seed = prng_u64(&s->prng),
         .swim = swim_config_default(),
-        .repair_round_us = SIM_REPAIR_ROUND_US,
         .purge_interval_us = SIM_PURGE_US,
         .founders = s->founders,
         .founder_count = node <= s->config.founders ? s->config.founders : 0,
