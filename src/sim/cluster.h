@@ -36,7 +36,7 @@ struct sim_config {
     uint64_t delay_min_us, delay_max_us;
     uint64_t disk_min_us, disk_max_us;
     enum sim_sync sync;
-    uint64_t repair_round_us; /* of anti-entropy. 0: the default; UINT64_MAX: only when asked */
+    uint64_t repair_round_us; /* of anti-entropy. 0: SIM_REPAIR_ROUND_US; UINT64_MAX: only when asked */
     /* What happens, as lines for people: what nodes log, and sim_say. NULL: nobody is told. */
     void (*log)(uint32_t node, uint64_t now_us, const char *text);
     sim_store_lost_fn lost; /* told of each row that a disk loses; NULL: nobody is */

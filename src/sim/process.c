@@ -438,6 +438,7 @@ int sim_start(struct sim *s, uint32_t node)
         .value_max_bytes = VALUE_MAX_BYTES,
         .seed = prng_u64(&s->prng),
         .swim = swim_config_default(),
+        .repair_round_us = s->config.repair_round_us ? s->config.repair_round_us : SIM_REPAIR_ROUND_US,
         .purge_interval_us = SIM_PURGE_US,
         .founders = s->founders,
         .founder_count = node <= s->config.founders ? s->config.founders : 0,
@@ -451,7 +452,6 @@ int sim_start(struct sim *s, uint32_t node)
         .transfer = sim_store_meta(p->store, META_TRANSFER),
         .sequence = sim_store_sequence(p->store),
         .member = meta_u64(p, META_MEMBER),
-        .repair_round_us = s->config.repair_round_us,
         .paxos = sim_store_meta(p->store, META_PAXOS),
         .stores = sim_store_meta(p->store, META_STORES),
     };

@@ -138,7 +138,7 @@ static void set_up(struct run *r)
         .disk_min_us = 0,
         .disk_max_us = paces[disk].max_us,
         .sync = config->scenario ? SIM_SYNC_ALWAYS : choose_sync(&prng),
-        .repair_round_us = r->repairs ? REPAIR_ROUND_US : UINT64_MAX,
+        .repair_round_us = r->repairs ? 0 : UINT64_MAX,
         .log = config->log,
         .lost = lost,
         .lost_arg = r,

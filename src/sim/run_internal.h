@@ -8,15 +8,15 @@
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-#define SETTLE_LIMIT_US UINT64_C(60000000)    /* after healing: until everybody sees everybody */
-#define RING_LIMIT_US   UINT64_C(600000000)   /* … until all changes of the ring are made, or undone */
-#define HINTS_LIMIT_US  UINT64_C(60000000)    /* … until all hints are handed over */
-#define REPAIR_ROUND_US UINT64_C(20000000)    /* of anti-entropy, in runs in which it goes on all the time */
-#define EQUAL_LIMIT_US  (3 * REPAIR_ROUND_US) /* … until all homes are equal: two rounds, and what is left */
-#define EQUAL_LOOK_US   UINT64_C(500000)
-#define DRAIN_LIMIT_US  UINT64_C(20000000) /* … until what was asked has ended */
-#define STAY_US         UINT64_C(4000000)  /* and so long it must stay so */
-#define STAY_LOOK_US    UINT64_C(50000)
+#define SETTLE_LIMIT_US UINT64_C(60000000)  /* after healing: until everybody sees everybody */
+#define RING_LIMIT_US   UINT64_C(600000000) /* … until all changes of the ring are made, or undone */
+#define HINTS_LIMIT_US  UINT64_C(60000000)  /* … until all hints are handed over */
+#define EQUAL_LIMIT_US \
+    (3 * SIM_REPAIR_ROUND_US) /* … until all homes are equal: two rounds, and what is left */
+#define EQUAL_LOOK_US  UINT64_C(500000)
+#define DRAIN_LIMIT_US UINT64_C(20000000) /* … until what was asked has ended */
+#define STAY_US        UINT64_C(4000000)  /* and so long it must stay so */
+#define STAY_LOOK_US   UINT64_C(50000)
 
 struct run {
     const struct run_config *config;
