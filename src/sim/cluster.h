@@ -18,7 +18,8 @@
 #define SIM_CLIENTS_MAX 64u
 #define SIM_WALL_MS     UINT64_C(1700000000000) /* wall clocks at the beginning, before their skew */
 
-#define SIM_PURGE_US UINT64_C(5000000) /* from a delete to the first look for it */
+#define SIM_REPAIR_ROUND_US UINT64_C(20000000) /* anti-entropy: all partitions in this time */
+#define SIM_PURGE_US        UINT64_C(5000000)  /* from a delete to the first look for it */
 
 /* When a write is on disk (kvd --sync): before it is acknowledged; at least every SIM_SYNC_US; when the
  * system pleases. The last two lose acknowledged writes to a power cut. */
