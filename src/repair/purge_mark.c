@@ -29,10 +29,11 @@ void mark_set(struct purge *p, const struct purge_turn *t, uint32_t partition, u
     struct mark *m = &p->marks[partition];
     if (!m->driven || due_hlc == 0)
         return;
-    if (m->due_hlc == 0) {
-        uint64_t look_us = t->now.mono_us + p->config.interval_us;
+    uint64_t look_us = t->now.mono_us + p->config.interval_us;
+    if (m->due_hlc == 0)
         m->look_us = look_us > m->look_us ? look_us : m->look_us;
-    }
+    else if (m->idle == 0 && look_us < m->look_us)
+        m->look_us = look_us; /* the first look after a start was far off */
     if (m->due_hlc == 0 || due_hlc < m->due_hlc)
         m->due_hlc = due_hlc;
     purge_look(p, ready_us(t, m));

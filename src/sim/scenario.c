@@ -165,6 +165,12 @@ void fill_disk(struct run *r, uint32_t node, bool full)
     sim_store_full(sim_store(r->sim, node), full);
 }
 
+void damage(struct run *r, uint32_t node, const char *key)
+{
+    say(r, "n%u loses its row of %s, and does not know", node, key);
+    sim_store_damage(sim_store(r->sim, node), bytes_str(key));
+}
+
 /* ---- the ring ---- */
 
 uint32_t join(struct run *r)
@@ -309,6 +315,32 @@ void expect_absent(struct run *r, const char *key)
     int rc = get(r, key, true, NULL);
     if (rc != KV_E_NOT_FOUND)
         run_violated(r, "scenario", "get %s: %s, not not_found", key, kv_error_word(rc));
+}
+
+struct copies {
+    const char *key;
+    uint32_t nodes, wanted;
+};
+
+static bool has_copies(struct sim *s, void *arg)
+{
+    const struct copies *c = arg;
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= c->nodes; i++)
+        count += sim_store_row(sim_store(s, i), bytes_str(c->key)) != NULL;
+    return count == c->wanted;
+}
+
+void expect_rows(struct run *r, const char *key, uint32_t count, uint64_t ms)
+{
+    struct copies c = {key, r->nodes, count};
+    uint64_t began_us = sim_now_us(r->sim);
+    if (sim_run_until(r->sim, has_copies, &c, ms * 1000))
+        say(r, "%u stores have a row of %s, after %.3f s", count, key,
+            (double)(sim_now_us(r->sim) - began_us) / 1e6);
+    else
+        run_violated(r, "scenario", "after %llu ms not exactly %u stores have a row of %s",
+                     (unsigned long long)ms, count, key);
 }
 
 struct belief {

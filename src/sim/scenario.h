@@ -42,6 +42,7 @@ struct sim_link *link_of(struct run *r, uint32_t from, uint32_t to);
 void shift_clock(struct run *r, uint32_t node, int64_t ms);
 void slow_disk(struct run *r, uint32_t node, uint64_t ms);
 void fill_disk(struct run *r, uint32_t node, bool full);
+void damage(struct run *r, uint32_t node, const char *key); /* its row is gone, and the node does not know */
 
 /* Changes of the ring, as an operator asks for them. */
 uint32_t join(struct run *r); /* the node that does */
@@ -68,6 +69,9 @@ void expect_put(struct run *r, const char *key, const char *value, bool strict);
 void expect_value(struct run *r, const char *key, const char *value, bool strict);
 void expect_absent(struct run *r, const char *key);
 void expect(struct run *r, bool seen, const char *what);
+
+/* Within `ms` so many stores have a row of the key, dead or alive: 0 is that all have purged it. */
+void expect_rows(struct run *r, const char *key, uint32_t count, uint64_t ms);
 
 /* Every other live node believes so within `ms`. */
 void expect_dead(struct run *r, uint32_t node, uint64_t ms);

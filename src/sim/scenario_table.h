@@ -34,7 +34,11 @@
     X(proposer_dies)                 \
     X(displaced_home_dies_in_switch) \
     X(old_epoch_reader)              \
-    X(killed_at_message)
+    X(killed_at_message)             \
+    X(damaged_store_repaired)        \
+    X(tombstones_purged)             \
+    X(purge_waits_for_the_absent)    \
+    X(home_misses_delete)
 
 #define SCENARIO_DECLARE(name) extern const struct scenario scenario_##name;
 SCENARIO_TABLE(SCENARIO_DECLARE)

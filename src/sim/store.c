@@ -437,3 +437,10 @@ void sim_store_each(const struct sim_store *st,
     for (size_t i = 0; i < st->rows.count; i++)
         visit(st->rows.records[i].at.key, &st->rows.records[i].row, arg);
 }
+
+void sim_store_damage(struct sim_store *st, struct bytes key)
+{
+    struct record *r = table_find(&st->rows, 0, key);
+    KV_ASSERT(r);
+    table_drop(&st->rows, r);
+}

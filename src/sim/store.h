@@ -56,4 +56,7 @@ const struct row *sim_store_row(const struct sim_store *st, struct bytes key); /
 uint32_t sim_store_notes(const struct sim_store *st, uint32_t member, uint64_t *bytes);
 void sim_store_full(struct sim_store *st, bool full); /* writes fail with KV_E_FULL while it is */
 
+/* Behind the node's back, as a bad disk or a hand does it: the row is gone, nobody is told. */
+void sim_store_damage(struct sim_store *st, struct bytes key);
+
 #endif
