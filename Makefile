@@ -187,7 +187,8 @@ $(foreach s,$(wildcard tests/unit/*_support.c),$(eval \
 TOOLS := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/cluster/*.c)))
 $(TOOLS): $(LIBWIRE) $(LIBCORE)
 $(TOOLS): LDLIBS := $(WIRE_LIBS)
-
+$(OUT)/tests/cluster/rows: $(LIBSTORE)
+$(OUT)/tests/cluster/rows: LDLIBS := $(ROCKSDB_LIBS) $(WIRE_LIBS) -lpthread
 FUZZ_DIR := $(OUT)/tests/fuzz
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(sort $(wildcard tests/fuzz/*.c)))
 $(FUZZERS): $(LIBPURE) $(LIBWIRE) $(LIBCORE)

@@ -158,21 +158,29 @@ bool entropy_shared(const struct entropy *e, uint32_t partition, uint32_t member
            is_home(e, partition, e->config.self);
 }
 
-static bool in_session(const struct entropy *e, const struct session *s, uint32_t partition)
+/* A session of ours has found that the partition differs. */
+static bool in_session(const struct entropy *e, uint32_t partition)
 {
-    for (uint64_t left = s->state > SESSION_ROOTS ? s->trees : 0; left; left &= left - 1)
-        if (e->slice.trees[__builtin_ctzll(left)].partition == partition)
-            return true;
+    for (uint32_t i = 0; i < ENTROPY_SESSIONS; i++) {
+        const struct session *s = &e->sessions[i];
+        for (uint64_t left = s->state > SESSION_ROOTS ? s->trees : 0; left; left &= left - 1)
+            if (e->slice.trees[__builtin_ctzll(left)].partition == partition)
+                return true;
+    }
     return false;
 }
 
-bool entropy_engaged(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us)
+bool entropy_may_answer(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us)
 {
     const struct partition_state *p = &e->partitions[partition];
-    for (uint32_t i = 0; i < ENTROPY_SESSIONS; i++)
-        if (e->sessions[i].member != member && in_session(e, &e->sessions[i], partition))
-            return true;
-    return p->engaged_until_us > now_us && p->engaged_with != member;
+    return !in_session(e, partition) && (p->engaged_until_us <= now_us || p->engaged_with == member);
+}
+
+bool entropy_may_ask(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us)
+{
+    const struct partition_state *p = &e->partitions[partition];
+    bool first = p->engaged_with == member && e->config.self < member;
+    return !in_session(e, partition) && (p->engaged_until_us <= now_us || first);
 }
 
 void entropy_engage(struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us)

@@ -47,7 +47,8 @@
 #define ENTROPY_ANSWER_US      UINT64_C(20000000) /* for an answer: 64 partitions may have to be hashed */
 #define ENTROPY_RETRY_US       UINT64_C(500000)   /* after a session that failed */
 #define ENTROPY_TRIES          3u                 /* then the peer is left for the next round */
-#define ENTROPY_ENGAGED_US     UINT64_C(2000000)
+#define ENTROPY_ENGAGED_US     UINT64_C(10000000) /* after a peer's last question about a partition */
+#define ENTROPY_AGAIN_US       UINT64_C(2000000)  /* a partition that was engaged is asked about again */
 #define ENTROPY_YOUNG_MS       2000u
 #define ENTROPY_SLICE_MAX      64u /* partitions that are compared together; bits of a word */
 #define ENTROPY_SLICES         16u /* of a round, at least where there are as many partitions */

@@ -206,8 +206,10 @@ uint64_t entropy_op(struct entropy *e, uint32_t slot);
 struct peer_state *entropy_peer(const struct entropy *e, uint32_t member); /* NULL: nothing known of it */
 bool entropy_held(const struct entropy *e, uint32_t partition);
 
-/* Whether someone other than the member is being repaired with, or repairs here. */
-bool entropy_engaged(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us);
+/* Whether the member's question about rows of the partition is answered, or the member is asked: not while
+ * somebody else is at it, or we are with the other role. When two ask each other, the lower one does it. */
+bool entropy_may_answer(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us);
+bool entropy_may_ask(const struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us);
 void entropy_engage(struct entropy *e, uint32_t partition, uint32_t member, uint64_t now_us);
 
 /* The read homes of a partition, in order; those that are given up are left out. Returns how many. */

@@ -64,7 +64,7 @@ void round_again(struct entropy *e, uint32_t partition, uint64_t now_us)
     e->again_count += p->again == AGAIN_NO;
     if (p->again != AGAIN_WITH_ALL)
         p->again = all ? AGAIN_WITH_ALL : AGAIN_IN_TURN;
-    e->again_us = now_us + ENTROPY_ENGAGED_US;
+    e->again_us = now_us + ENTROPY_AGAIN_US;
 }
 
 static void fill_again(struct entropy *e)
@@ -160,7 +160,7 @@ static uint64_t not_engaged(struct entropy *e, uint32_t member, uint64_t trees, 
 {
     for (uint64_t left = trees; left; left &= left - 1) {
         uint32_t partition = e->slice.trees[__builtin_ctzll(left)].partition;
-        if (!entropy_held(e, partition) && !entropy_engaged(e, partition, member, now_us))
+        if (!entropy_held(e, partition) && entropy_may_ask(e, partition, member, now_us))
             continue;
         trees &= ~(left & -left);
         round_again(e, partition, now_us);

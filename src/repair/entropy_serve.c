@@ -134,7 +134,7 @@ static int add_differing(struct entropy *e, struct serve *v, const uint64_t leav
                          uint64_t now_us)
 {
     uint32_t partition = v->roots[v->at].partition;
-    if (entropy_engaged(e, partition, v->member, now_us)) {
+    if (!entropy_may_answer(e, partition, v->member, now_us)) {
         add_held(v);
         return KV_OK;
     }

@@ -177,8 +177,8 @@ static int take_leaves(struct entropy *e, struct session *s, const struct msg_le
         uint32_t tree = session_tree(e, s->trees & ~(differ | held), m->partitions[i].partition);
         if (tree == ENTROPY_SLICE_MAX)
             return KV_E_MALFORMED;
-        bool engaged = entropy_engaged(e, m->partitions[i].partition, s->member, now_us);
-        *(m->partitions[i].held || engaged ? &held : &differ) |= UINT64_C(1) << tree;
+        bool now = entropy_may_ask(e, m->partitions[i].partition, s->member, now_us);
+        *(m->partitions[i].held || !now ? &held : &differ) |= UINT64_C(1) << tree;
         sort_leaves(e, s, tree, &m->partitions[i]);
     }
     e->counters.compared += (uint64_t)__builtin_popcountll(s->trees & ~held);
