@@ -9,6 +9,9 @@
 
 #define LOOK_US UINT64_C(100000) /* while something is to be done */
 #define LEAD_US UINT64_C(300000)
+/* A removal whose member lives by our word is not dropped sooner: whoever took it on saw that member dead,
+ * and we may only not have heard of it yet. */
+#define DROP_US UINT64_C(10000000)
 #define ORPHAN_US \
     UINT64_C(1000000) /* what was accepted and not heard of again is proposed by others after this */
 #define PROGRESS_US UINT64_C(500000)
@@ -102,6 +105,8 @@ static void propose_step(struct node *n)
     if (step != c->step) {
         c->step = step;
         c->step_us = n->now.mono_us + rank(n) * LEAD_US + prng_below(&n->prng, LEAD_US / 3);
+        if (step == RING_DROP && n->ring->value.queue[0].kind == RING_REMOVE)
+            c->step_us += DROP_US;
     }
     if (step == RING_WAIT)
         return;
