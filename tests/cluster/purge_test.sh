@@ -32,7 +32,8 @@ must cluster wait alive 2
 soon "their homes have all met" 30 no_hints
 run kvcli check "$TMP/gone.tsv"
 matches "nothing returns" " 0 equal, 0 different or failed, $KEYS missing" " $out$err"
-soon "then the tombstones are gone from all stores, and nothing else is" 420 rows_are 3000
+# Two rounds of anti-entropy, and a minute.
+soon "then the tombstones are gone from all stores, and nothing else is" 1260 rows_are 3000
 between "by purging (rows)" $((3 * KEYS)) "$(purged)" $((3 * KEYS + 300))
 run kvcli check "$TMP/gone.tsv"
 matches "and still nothing returns" " 0 equal, 0 different or failed, $KEYS missing" " $out$err"
