@@ -9,9 +9,9 @@
 #define SPARES        3u /* nodes that may join */
 #define STORY_SPARES  4u /* … in a scenario */
 
-const char *const run_invariants[] = {"formed",  "alive",    "members", "ring", "converged",
-                                      "bounded", "clock",    "durable", "own",  "linear",
-                                      "absent",  "scenario", NULL};
+const char *const run_invariants[] = {"formed",  "alive",   "members",  "ring", "converged",
+                                      "bounded", "clock",   "durable",  "own",  "linear",
+                                      "absent",  "scanned", "scenario", NULL};
 const char *const run_invariant_texts[] = {
     "the founders agree on a ring within a minute",
     "no node leaves by itself",
@@ -24,6 +24,7 @@ const char *const run_invariant_texts[] = {
     "a client reads its own last strict put or something newer, whatever the clocks",
     "a key whose requests are all strict is a linearizable register",
     "nothing that was deleted or has expired comes back",
+    "a complete scan misses no key that was strictly put before it began",
     "what a scenario's script expects",
     NULL,
 };

@@ -332,6 +332,16 @@ static void verify_history(struct run *r)
     history_deinit(&kept);
 }
 
+static void verify_scans(struct run *r)
+{
+    struct bytes missed;
+    uint64_t start_ns;
+    r->result->judged += workload_scans(r->workload, &missed, &start_ns);
+    if (missed.data)
+        run_violated(r, "scanned", "a complete scan that began at %.6f missed %.*s, acknowledged before",
+                     (double)start_ns / 1e9, (int)missed.len, (const char *)missed.data);
+}
+
 void run_verify(struct run *r)
 {
     const char *why;
@@ -339,8 +349,8 @@ void run_verify(struct run *r)
     workload_end(r->workload);
     faults_heal(r->faults);
     static void (*const steps[])(struct run *) = {
-        verify_ring,  verify_drained, verify_members,   verify_hints, read_as_clients,
-        verify_equal, read_finally,   verify_leftovers, verify_stays, verify_history};
+        verify_ring,  verify_drained,   verify_members, verify_hints,   read_as_clients, verify_equal,
+        read_finally, verify_leftovers, verify_stays,   verify_history, verify_scans};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
     if (sim_two_rings(r->sim))

@@ -7,6 +7,9 @@
 
 #define CLIENTS_AT_MOST 8u
 #define AT_A_TIME       4u /* requests of one client */
+#define SET_PREFIX      "set-"
+#define SWEEP_US        UINT64_C(4000000) /* at most, between two scans */
+#define SWEEP_PAGE      16u               /* keys */
 
 struct user {
     struct workload *workload;
@@ -14,6 +17,26 @@ struct user {
     struct sim_kv *kv;
     uint32_t number;
     uint32_t values; /* given out */
+};
+
+/* A scan of all keys of the set, page by page, again and again. */
+struct sweep {
+    struct workload *workload;
+    struct sim_timer timer;
+    struct sim_kv *kv;
+    bool running;
+    struct buf after; /* the key behind which the next page begins, and its token */
+    uint64_t after_token;
+    uint64_t start_ns;
+    bool *seen; /* by key */
+    size_t seen_count;
+};
+
+/* One that was complete. */
+struct swept {
+    uint64_t start_ns;
+    bool *seen;
+    size_t seen_count;
 };
 
 /* One request, from its beginning to the end of the run: the record. */
@@ -43,6 +66,9 @@ struct workload {
     bool wiped;
     size_t losses_cap;
     uint32_t members; /* of the set */
+    struct sweep sweep;
+    struct swept *swept;
+    uint32_t swept_count;
 };
 
 /* ---- the record ---- */
@@ -202,7 +228,9 @@ static void ask_member(struct user *u)
     char key[32], value[32];
     snprintf(key, sizeof key, "set-%u", ++w->members);
     snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
-    submit(u, &(struct workload_ask){.kind = HISTORY_PUT, .key = key, .value = value}, NULL);
+    bool strict = w->members % 2;
+    submit(u, &(struct workload_ask){.kind = HISTORY_PUT, .key = key, .value = value, .strict = strict},
+           NULL);
 }
 
 static void fire_user(struct sim *s, struct sim_timer *t)
@@ -228,6 +256,111 @@ static void fire_user(struct sim *s, struct sim_timer *t)
         ask_member(u);
 }
 
+/* ---- scans ---- */
+
+static bool is_evidence(const struct workload *w, uint32_t key, bool kept)
+{
+    const struct loss *l = &w->losses[key];
+    return kept ? l->rows + w->wiped <= 1 : l->rows == 0 && !l->wiped;
+}
+
+static void sweep_end(struct sweep *v, bool complete)
+{
+    struct workload *w = v->workload;
+    v->running = false;
+    if (!complete) {
+        free(v->seen);
+    } else {
+        w->swept = sim_must(realloc(w->swept, (w->swept_count + 1) * sizeof *w->swept));
+        w->swept[w->swept_count++] =
+            (struct swept){.start_ns = v->start_ns, .seen = v->seen, .seen_count = v->seen_count};
+    }
+    v->seen = NULL;
+    v->seen_count = 0;
+}
+
+static void on_page(const struct kv_scan_page *page, void *arg)
+{
+    struct sweep *v = arg;
+    struct workload *w = v->workload;
+    w->pending--;
+    for (uint32_t i = 0; i < page->count; i++) {
+        struct bytes key = bytes_of(page->entries[i].key, page->entries[i].key_len);
+        uint32_t number = history_names_find(&w->keys, key);
+        if (number < v->seen_count)
+            v->seen[number] = true; /* those that came later are not looked for */
+    }
+    bool complete = page->status == KV_OK && page->complete;
+    v->after_token = page->next.token;
+    buf_clear(&v->after);
+    KV_ASSERT(buf_append(&v->after, bytes_of(page->next.key, page->next.key_len)) == KV_OK);
+    sim_note(w->sim, page->count, (uint64_t)(int64_t)page->status);
+    if (!complete || page->done)
+        sweep_end(v, complete);
+    uint64_t pause_us = v->running ? 1 : sim_between(w->sim, 0, SWEEP_US);
+    sim_schedule(w->sim, &v->timer, w->sim->now_us + pause_us);
+}
+
+static void sweep_begin(struct sweep *v)
+{
+    struct workload *w = v->workload;
+    v->running = true;
+    v->start_ns = w->sim->now_us * 1000;
+    v->after_token = 0;
+    buf_clear(&v->after);
+    v->seen_count = w->keys.count;
+    v->seen = sim_must(calloc(v->seen_count + 1, sizeof *v->seen));
+}
+
+static void fire_sweep(struct sim *s, struct sim_timer *t)
+{
+    struct sweep *v = container_of(t, struct sweep, timer);
+    (void)s;
+    if (!v->workload->on && !v->running)
+        return;
+    if (!v->running)
+        sweep_begin(v);
+    struct kv_request request = {.flags = KV_STRICT};
+    struct client_order order = {
+        .op = CLIENT_SCAN,
+        .key = bytes_str(SET_PREFIX),
+        .after = {.token = v->after_token, .key = v->after.data, .key_len = v->after.len},
+        .limit = SWEEP_PAGE,
+        .request = &request,
+        .callback.scan = on_page,
+        .arg = v,
+    };
+    v->workload->pending++;
+    KV_ASSERT(sim_kv_submit(v->kv, &order) == KV_OK);
+}
+
+static bool is_due(const struct workload *w, const struct swept *v, const struct deed *op)
+{
+    struct bytes key = history_names_text(&w->keys, op->seen.key);
+    return op->done && op->seen.kind == HISTORY_PUT && op->seen.outcome == HISTORY_OK && op->seen.strict &&
+           op->seen.end_ns < v->start_ns && key.len > strlen(SET_PREFIX) &&
+           memcmp(key.data, SET_PREFIX, strlen(SET_PREFIX)) == 0 && is_evidence(w, op->seen.key, false);
+}
+
+uint64_t workload_scans(const struct workload *w, struct bytes *missed, uint64_t *start_ns)
+{
+    uint64_t judged = 0;
+    *missed = (struct bytes){NULL, 0};
+    for (uint32_t i = 0; i < w->swept_count; i++)
+        for (uint32_t k = 0; k < w->count; k++) {
+            const struct swept *v = &w->swept[i];
+            uint32_t key = w->ops[k]->seen.key;
+            if (!is_due(w, v, w->ops[k]))
+                continue;
+            judged++;
+            if ((key < v->seen_count && v->seen[key]) || missed->data)
+                continue;
+            *missed = history_names_text(&w->keys, key);
+            *start_ns = v->start_ns;
+        }
+    return judged;
+}
+
 /* ---- its life ---- */
 
 struct workload *workload_create(struct sim *s, uint32_t clients, uint32_t ops, uint64_t us)
@@ -242,6 +375,8 @@ struct workload *workload_create(struct sim *s, uint32_t clients, uint32_t ops, 
         w->users[i] = (struct user){.workload = w, .number = i, .kv = sim_kv_create(s)};
         w->users[i].timer = (struct sim_timer){.fire = fire_user, .embedded = true};
     }
+    w->sweep = (struct sweep){.workload = w, .kv = sim_kv_create(s)};
+    w->sweep.timer = (struct sim_timer){.fire = fire_sweep, .embedded = true};
     return w;
 }
 
@@ -253,6 +388,13 @@ void workload_destroy(struct workload *w)
         sim_cancel(w->sim, &w->users[i].timer);
         sim_kv_destroy(w->users[i].kv);
     }
+    sim_cancel(w->sim, &w->sweep.timer);
+    sim_kv_destroy(w->sweep.kv);
+    free(w->sweep.seen);
+    buf_deinit(&w->sweep.after);
+    for (uint32_t i = 0; i < w->swept_count; i++)
+        free(w->swept[i].seen);
+    free(w->swept);
     for (uint32_t i = 0; i < w->count; i++)
         free(w->ops[i]);
     free(w->ops);
@@ -267,6 +409,8 @@ void workload_begin(struct workload *w)
     w->on = true;
     for (uint32_t i = 1; i <= w->user_count; i++)
         sim_schedule(w->sim, &w->users[i].timer, w->sim->now_us + sim_between(w->sim, 0, w->gap_us));
+    if (w->user_count && w->limit)
+        sim_schedule(w->sim, &w->sweep.timer, w->sim->now_us + sim_between(w->sim, 0, SWEEP_US));
 }
 
 void workload_end(struct workload *w)
@@ -299,12 +443,6 @@ void workload_lost(struct workload *w, struct bytes key, bool wiped)
         w->losses[number].wiped = true;
     else
         w->losses[number].rows++;
-}
-
-static bool is_evidence(const struct workload *w, uint32_t key, bool kept)
-{
-    const struct loss *l = &w->losses[key];
-    return kept ? l->rows + w->wiped <= 1 : l->rows == 0 && !l->wiped;
 }
 
 uint64_t workload_ok(const struct workload *w)

@@ -5,7 +5,8 @@
  *     any-3     the same, all sloppy
  *     mix-3     sloppy puts and deletes, strict and sloppy gets
  *     ttl-3     put with a time to live
- *     set-17    written once, by one client, and read again in the end: later writes hide a lost one
+ *     set-17    written once, by one client, odd ones strictly, and read again in the end: later writes hide
+ * a lost one. All of them are scanned, page by page, again and again
  *
  * Every value is put once. */
 #ifndef SIM_WORKLOAD_H
@@ -53,6 +54,11 @@ void workload_lost(struct workload *w, struct bytes key, bool wiped);
 /* How many have acknowledged, and how many there were. */
 uint64_t workload_ok(const struct workload *w);
 uint64_t workload_done(const struct workload *w);
+
+/* Whether complete scans had every key of the set that was strictly acknowledged before they began: the first
+ * that one of them has missed, {NULL, 0} for none, and when it began. Returns how many keys were looked for.
+ */
+uint64_t workload_scans(const struct workload *w, struct bytes *missed, uint64_t *start_ns);
 
 /* The evidence, of all keys of which no disk has lost a row; or, with `kept`, at most one disk: a row that W
  * = 2 disks had is then still on one of them. A hint for the wiped node's member may be all that is left of a
