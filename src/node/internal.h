@@ -40,14 +40,15 @@
 #define AGAIN_RETRY_US   UINT64_C(1000000)  /* ... or after this, when it said so */
 #define TWIN_WATCH_US \
     UINT64_C(3000000) /* a second process of a member is only believed to be one after this */
-#define META_RETRY_US    UINT64_C(500000)   /* a disk that was full is tried again */
-#define STOP_GRACE_US    UINT64_C(5000000)  /* requests in flight at EV_STOP get this long */
-#define CLOCK_WAIT_US    UINT64_C(2000000)  /* a life waits this long to hear its peers' wall clocks */
-#define CLOCK_ASK_US     UINT64_C(1000000)  /* one peer is asked what time it is there */
-#define CLOCK_LOOK_US    UINT64_C(10000000) /* how often we compare our clock with our peers' */
-#define REPLICA_OPS_MAX  32768u             /* storage operations in flight; a power of two */
-#define NEWCOMERS_MAX    16u                /* strangers with our cluster's name that `status` shows */
-#define NEWCOMER_KEEP_US UINT64_C(30000000)
+#define META_RETRY_US       UINT64_C(500000)   /* a disk that was full is tried again */
+#define STOP_GRACE_US       UINT64_C(5000000)  /* requests in flight at EV_STOP get this long */
+#define CLOCK_WAIT_US       UINT64_C(2000000)  /* a life waits this long to hear its peers' wall clocks */
+#define CLOCK_ASK_US        UINT64_C(1000000)  /* one peer is asked what time it is there */
+#define CLOCK_ROUND_TRIP_US UINT64_C(1000000)  /* an answer that took longer does not say what time it is */
+#define CLOCK_LOOK_US       UINT64_C(10000000) /* how often we compare our clock with our peers' */
+#define REPLICA_OPS_MAX     32768u             /* storage operations in flight; a power of two */
+#define NEWCOMERS_MAX       16u                /* strangers with our cluster's name that `status` shows */
+#define NEWCOMER_KEEP_US    UINT64_C(30000000)
 
 /* The serials of this folder's own storage operations (ID_NODE). */
 enum node_op { OP_FLOOR = 1, OP_RING, OP_ACCEPTED, OP_MEMBER, OP_STORES };
@@ -75,6 +76,7 @@ struct peer {
     bool reachable;         /* up, and not dead to swim: what coord, scans and hints were told */
     bool offset_known;      /* wall_offset_ms was learned */
     int64_t wall_offset_ms; /* its wall clock minus our monotonic one */
+    uint64_t hello_us;      /* when it was last sent a HELLO */
     uint64_t store_id;      /* of the process that welcomed us */
     uint64_t generation;    /* of it */
     struct addr advertised; /* where it said in its own HELLO that it listens; port 0: not heard of */
@@ -103,7 +105,7 @@ int peers_set(struct node *n); /* from the ring, or the founders before it. KV_E
 void peers_connected(struct node *n, uint32_t member);
 void peers_lost(struct node *n, uint32_t member);
 void peers_dial_now(struct node *n, struct peer *p);
-void peers_say_hello(struct node *n, const struct peer *p);
+void peers_say_hello(struct node *n, struct peer *p);
 /* Whoever refuses us is not asked again at the shell's pace. */
 void peers_leave_alone(struct node *n, struct peer *p, uint64_t delay_us);
 void peers_message(struct node *n, struct peer *p, struct message *m); /* WELCOME, REFUSED */

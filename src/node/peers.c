@@ -200,8 +200,9 @@ int peers_set(struct node *n)
 
 /* ---- HELLO, and what is answered to it ---- */
 
-void peers_say_hello(struct node *n, const struct peer *p)
+void peers_say_hello(struct node *n, struct peer *p)
 {
+    p->hello_us = n->now.mono_us;
     struct message *m = outbox_send(n->out, to_peer(p->id), MSG_HELLO, id_make(ID_PEERS, p->id));
     m->hello = (struct msg_hello){
         .role = ROLE_MEMBER,
@@ -244,8 +245,12 @@ static bool is_who_it_should_be(const struct node *n, const struct peer *p, cons
            MUTANT(wrong_store, w->store_id == m->store_id, true);
 }
 
+/* What was on its way for long, or was found waiting by a process that had stood still, says what time it
+ * was. */
 static void learn_clock(const struct node *n, struct peer *p, const struct msg_welcome *w)
 {
+    if (n->now.mono_us - p->hello_us > CLOCK_ROUND_TRIP_US)
+        return;
     p->wall_offset_ms = (int64_t)w->wall_ms - (int64_t)(n->now.mono_us / 1000);
     p->offset_known = true;
 }
@@ -376,7 +381,7 @@ static void ask_time(struct node *n)
     if (!all->count || n->now.mono_us < all->asked_us + CLOCK_ASK_US || outbox_room(n->out) < OUT_MAX / 2)
         return;
     all->asked_us = n->now.mono_us;
-    const struct peer *p = &all->items[all->asked++ % all->count];
+    struct peer *p = &all->items[all->asked++ % all->count];
     if (p->up)
         peers_say_hello(n, p);
 }

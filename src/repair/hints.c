@@ -295,7 +295,8 @@ void hints_ring_set(struct hints *h, const struct ring *ring)
     }
 }
 
-/* Passes that waited for somebody to come back. */
+/* Passes that waited for somebody to come back. One that is under way may have missed just him: it is
+ * followed by another. */
 static void unblock(struct hints *h, uint64_t now_us)
 {
     for (uint32_t i = 0; i < h->count; i++) {
@@ -303,6 +304,8 @@ static void unblock(struct hints *h, uint64_t now_us)
         if (k->state == PASS_NONE && k->blocked) {
             k->blocked = false;
             wake_if_wanted(h, k, now_us);
+        } else if (k->state != PASS_NONE) {
+            k->failed = true;
         }
     }
 }
