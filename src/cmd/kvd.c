@@ -79,6 +79,7 @@ static int make_node(const struct kvd_options *o, const struct boot *boot, struc
         .join_count = o->join_count,
         .transfer_rate_bytes = o->transfer_rate_bytes,
         .repair_round_us = o->repair_round_us,
+        .purge_interval_us = o->purge_interval_us,
         .store_id = boot->store_id,
         .generation = boot->generation,
         .hlc_floor = boot->hlc_floor,

@@ -22,7 +22,8 @@ enum {
     KEY_CLUSTER,
     KEY_REPLICAS,
     KEY_RATE,
-    KEY_REPAIR
+    KEY_REPAIR,
+    KEY_PURGE
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -44,6 +45,8 @@ static const struct argp_option OPTIONS[] = {
      "While the ring changes: take over and give at most so many MiB a second (32)", 0},
     {"repair-interval", KEY_REPAIR, "SECONDS", 0,
      "Compare all rows with the other homes once in this time; 0: only when asked (600)", 0},
+    {"purge-interval", KEY_PURGE, "SECONDS", 0,
+     "Look for deleted and expired rows that may be forgotten once in this time (60)", 0},
     {"value-max", KEY_VALUE_MAX, "MIB", 0, "Largest value, 1 to 64 MiB (8)", 0},
     {"block-cache", KEY_CACHE, "MIB", 0, "Memory for rows read from disk (64)", 0},
     {"trust-network", KEY_TRUST, NULL, 0,
@@ -150,6 +153,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_REPAIR:
         o->repair_round_us = (uint64_t)number(state, "--repair-interval", arg, 0, 86400L * 365) * 1000000;
         o->repair_round_us = o->repair_round_us ? o->repair_round_us : UINT64_MAX;
+        break;
+    case KEY_PURGE:
+        o->purge_interval_us = (uint64_t)number(state, "--purge-interval", arg, 1, 86400L * 365) * 1000000;
         break;
     case KEY_CACHE: o->block_cache_mib = (uint32_t)number(state, "--block-cache", arg, 1, 1 << 20); break;
     case KEY_TRUST: o->trust_network = true; break;

@@ -17,6 +17,7 @@ struct kvd_options {
     uint32_t join_count;
     uint64_t transfer_rate_bytes; /* 0: the default */
     uint64_t repair_round_us;     /* 0: the default; UINT64_MAX: only when asked */
+    uint64_t purge_interval_us;   /* 0: the default */
     uint32_t replicas;
     uint32_t weight;
     enum sync_mode sync;

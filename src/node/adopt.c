@@ -221,8 +221,8 @@ static int tell_all(struct node *n, const struct ring *old)
     scans_ring_set(n->scans, n->now, n->ring);
     hints_ring_set(n->hints, n->ring);
     rc = rc == KV_OK ? move_ring_set(n) : rc;
-    rc = rc == KV_OK ? heal_ring_set(n) : rc;
-    return rc == KV_OK ? sweep_ring_set(n) : rc;
+    rc = rc == KV_OK ? sweep_ring_set(n) : rc; /* releases its holds before these are forgotten */
+    return rc == KV_OK ? heal_ring_set(n) : rc;
 }
 
 static void put_in_force(struct node *n, struct ring *next, struct blob *value)

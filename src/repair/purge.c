@@ -229,13 +229,6 @@ struct purge_counters purge_counters(const struct purge *p)
     return c;
 }
 
-const char *purge_end_name(enum purge_end end)
-{
-    static const char *const names[] = {"done", "empty", "ring",      "silence",
-                                        "busy", "clock", "forgotten", "refused"};
-    return end < PURGE_ENDS ? names[end] : "?";
-}
-
 static bool any_bit(const uint64_t words[MEMBER_WORDS])
 {
     uint64_t any = 0;

@@ -107,8 +107,8 @@ void purge_stored(struct purge *p, const struct purge_turn *t, const struct even
 void purge_tick(struct purge *p, const struct purge_turn *t);
 uint64_t purge_deadline_us(const struct purge *p);
 
-/* Partitions that anti-entropy has to keep off, or may return to: each change once. False: no more of them.
- */
+/* Partitions that anti-entropy has to keep off, until it may return as often: to be asked after each call
+ * above but purge_wrote. False: no more of them. */
 bool purge_hold_changed(struct purge *p, uint32_t *partition, bool *held);
 
 /* Why a round ended. */
@@ -136,8 +136,6 @@ struct purge_counters {
     uint64_t in_flight;        /* rounds now */
 };
 struct purge_counters purge_counters(const struct purge *p);
-
-const char *purge_end_name(enum purge_end end);
 
 void purge_check(const struct purge *p);
 

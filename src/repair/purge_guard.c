@@ -119,35 +119,23 @@ static void holds_end(struct purge *p, uint32_t partition, uint64_t round)
     }
 }
 
-static bool told_begin(struct purge *p, struct hold *h)
-{
-    h->told = true;
-    return p->guards[h->partition].holds++ == 0;
-}
-
-static bool told_end(struct purge *p, struct hold *h)
-{
-    bool last = --p->guards[h->partition].holds == 0;
-    list_remove(&h->link);
-    free(h);
-    return last;
-}
-
 bool purge_hold_changed(struct purge *p, uint32_t *partition, bool *held)
 {
-    while (!list_empty(&p->ended)) {
-        struct hold *h = container_of(p->ended.next, struct hold, link);
-        *partition = h->partition;
+    struct list *node = list_pop_front(&p->ended);
+    if (node) {
+        *partition = container_of(node, struct hold, link)->partition;
         *held = false;
-        if (told_end(p, h))
-            return true;
+        free(container_of(node, struct hold, link));
+        return true;
     }
-    list_each (node, &p->holds) {
-        struct hold *h = container_of(node, struct hold, link);
+    list_each (at, &p->holds) {
+        struct hold *h = container_of(at, struct hold, link);
+        if (h->told)
+            continue;
+        h->told = true;
         *partition = h->partition;
         *held = true;
-        if (!h->told && told_begin(p, h))
-            return true;
+        return true;
     }
     return false;
 }

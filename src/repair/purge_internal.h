@@ -155,7 +155,6 @@ struct hold {
 struct guard {
     struct watch *watches;
     uint64_t last_round; /* the newest whose watch was begun */
-    uint32_t holds;      /* that anti-entropy was told of */
 };
 
 /* A question that the store is looking into. */

@@ -24,16 +24,17 @@ static uint64_t ready_us(const struct purge_turn *t, const struct mark *m)
     return dead_us > m->look_us ? dead_us : m->look_us;
 }
 
+/* A mark that is due earlier stays as it is: so a row that dies after the look that is due anyway does not
+ * make that come sooner. */
 void mark_set(struct purge *p, const struct purge_turn *t, uint32_t partition, uint64_t due_hlc)
 {
     struct mark *m = &p->marks[partition];
     if (!m->driven || due_hlc == 0)
         return;
-    uint64_t look_us = t->now.mono_us + p->config.interval_us;
-    if (m->due_hlc == 0)
-        m->look_us = look_us > m->look_us ? look_us : m->look_us;
-    else if (m->idle == 0 && look_us < m->look_us)
-        m->look_us = look_us; /* the first look after a start was far off */
+    struct mark alone = {.due_hlc = due_hlc, .look_us = t->now.mono_us + (p->config.interval_us << m->idle)};
+    uint64_t at_us = ready_us(t, &alone);
+    if (m->due_hlc == 0 || at_us < ready_us(t, m))
+        m->look_us = at_us;
     if (m->due_hlc == 0 || due_hlc < m->due_hlc)
         m->due_hlc = due_hlc;
     purge_look(p, ready_us(t, m));

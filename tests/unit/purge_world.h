@@ -6,8 +6,211 @@
 
 #include "unit/purge_members.h"
 
-/* From a delete to its purge: a look, a wait, and what the paces add. */
-#define ROUND_US (INTERVAL + ROW_AGE_MAX_MS * UINT64_C(1000) + 10 * SECOND)
+/* ---- effects */
+
+static inline void keep_mail(struct world *w, uint32_t from, const struct effect *e)
+{
+    struct mail *mail = calloc(1, sizeof *mail);
+    assert_non_null(mail);
+    assert_true(w->mail_count < MAILS_MAX);
+    *mail = (struct mail){.from = from, .sent_us = w->now_us, .m = e->send.message};
+    assert_int_equal(e->send.to.conn, 0);
+    mail->to = e->send.to.peer;
+    mail->m.hlc = hlc_of(w, from);
+    if (mail->m.type == MSG_PURGE) {
+        struct msg_purge *q = &mail->m.purge;
+        assert_true(q->count >= 1 && q->count <= STORE_KEYS_MAX);
+        for (uint32_t i = 0; i < q->count; i++)
+            mail->rows[i] =
+                (struct row_version){bytes_str(w->keys[key_find(w, q->rows[i].key)]), q->rows[i].stamp};
+        w->steps[q->step]++;
+    } else {
+        assert_int_equal(mail->m.type, MSG_PURGE_REPLY);
+        if (mail->m.purge_reply.passed.len)
+            memcpy(mail->passed, mail->m.purge_reply.passed.data, mail->m.purge_reply.passed.len);
+    }
+    w->mails[w->mail_count++] = mail;
+    w->sent++;
+}
+
+static inline void keep_op(struct world *w, uint32_t member, const struct effect *e)
+{
+    struct asked *op = calloc(1, sizeof *op);
+    assert_non_null(op);
+    assert_true(w->op_count < OPS_MAX);
+    op->member = member;
+    op->e = *e;
+    assert_int_equal(id_owner(e->op), ID_PURGE);
+    if (e->type == EF_STORE_HAS) {
+        for (uint32_t i = 0; i < e->has.count; i++)
+            op->keys[i] = key_find(w, e->has.keys[i]);
+    } else if (e->type == EF_STORE_DELETE) {
+        for (uint32_t i = 0; i < e->remove.count; i++) {
+            op->keys[i] = key_find(w, e->remove.entries[i].key);
+            op->stamps[i] = e->remove.entries[i].stamp;
+        }
+    } else {
+        assert_int_equal(e->type, EF_STORE_ROWS);
+        assert_true(e->rows.headers && e->rows.after.key.len == 0);
+    }
+    w->ops[w->op_count++] = op;
+}
+
+/* What a member said and asked for in its turn. */
+static inline void collect(struct world *w, uint32_t member)
+{
+    for (uint32_t i = 0; i < w->out.count; i++) {
+        if (w->out.effects[i].type == EF_SEND)
+            keep_mail(w, member, &w->out.effects[i]);
+        else
+            keep_op(w, member, &w->out.effects[i]);
+    }
+    outbox_reset(&w->out);
+    struct place *at = &w->places[member];
+    uint32_t partition;
+    bool held;
+    while (purge_hold_changed(at->purge, &partition, &held)) {
+        assert_true(held || at->held[partition] > 0);
+        at->held[partition] += held ? 1 : UINT32_MAX;
+    }
+    purge_check(at->purge);
+}
+
+/* ---- stores */
+
+static inline void cell_set(struct world *w, struct cell *c, const struct row *row)
+{
+    if (w->now_us > c->written_us + SYNC_US) {
+        c->row_before = c->row;
+        c->highest_before = c->highest;
+    }
+    c->written_us = w->now_us;
+    c->row = *row;
+    if (stamp_cmp(row->stamp, c->highest) > 0)
+        c->highest = row->stamp;
+}
+
+/* A row reaches a member's store, by whatever way. That an older row lives where a newer one was is what
+ * purge must never make possible; at a home, where it counts. */
+static inline void world_write(struct world *w, uint32_t member, uint32_t key, const struct row *row,
+                               bool noted)
+{
+    struct place *at = &w->places[member];
+    struct cell *c = &at->cells[key];
+    struct purge_turn t = turn_of(w, member);
+    if (at->purge) {
+        purge_wrote(at->purge, &t, bytes_str(w->keys[key]), row);
+        collect(w, member);
+    }
+    if (is_home_of(w, key, member) && row_wins(row, &c->row) && stamp_cmp(row->stamp, c->highest) < 0 &&
+        !row_is_dead(row, hlc_of(w, member)))
+        fail_msg("%s is back from the dead at member %u", w->keys[key], member);
+    if (row_wins(row, &c->row))
+        cell_set(w, c, row);
+    c->noted |= noted;
+}
+
+static inline struct row alive_row(uint64_t hlc)
+{
+    return (struct row){.kind = ROW_REGISTER, .stamp = {hlc, 7}};
+}
+
+static inline struct row dead_row(uint64_t hlc)
+{
+    return (struct row){.kind = ROW_REGISTER, .flags = ROW_TOMBSTONE, .stamp = {hlc, 7}};
+}
+
+static inline struct row mortal_row(uint64_t hlc, uint64_t expires_hlc)
+{
+    return (struct row){.kind = ROW_REGISTER, .stamp = {hlc, 7}, .expires_hlc = expires_hlc};
+}
+
+static inline void write_homes(struct world *w, uint32_t key, const struct row *row)
+{
+    for (uint32_t i = 0; i < w->ring->homes; i++)
+        world_write(w, nth(w, key, i), key, row, false);
+}
+
+static inline void serve_page(struct world *w, const struct asked *op, struct event *in)
+{
+    static struct page_entry entries[SCAN_PAGE_MAX];
+    const struct place *at = &w->places[op->member];
+    *in = (struct event){.type = EV_STORE_PAGE};
+    in->page.op = op->e.op;
+    in->page.entries = entries;
+    in->page.done = true;
+    uint32_t limit = op->e.rows.limit < 50 ? op->e.rows.limit : 50; /* so that pages end */
+    for (uint32_t i = 0; i < w->key_count; i++) {
+        uint64_t token = token_of(w, i);
+        bool behind = op->e.rows.until_token && token >= op->e.rows.until_token;
+        if (row_is_absent(&at->cells[i].row) || token < op->e.rows.after.token || behind)
+            continue;
+        if (in->page.count == limit) {
+            in->page.done = false;
+            return;
+        }
+        entries[in->page.count++] = (struct page_entry){bytes_str(w->keys[i]), at->cells[i].row, {0, 0}};
+        in->page.next = (struct cursor){token, bytes_str(w->keys[i])};
+    }
+}
+
+static inline void serve_has(struct world *w, const struct asked *op, struct event *in)
+{
+    static struct store_has keys[STORE_KEYS_MAX];
+    *in = (struct event){.type = EV_STORE_HAS};
+    in->has.op = op->e.op;
+    in->has.count = op->e.has.count;
+    in->has.keys = keys;
+    for (uint32_t i = 0; i < op->e.has.count; i++) {
+        const struct cell *c = &w->places[op->member].cells[op->keys[i]];
+        keys[i] = (struct store_has){c->row.stamp, c->noted};
+    }
+}
+
+static inline void serve_delete(struct world *w, const struct asked *op, struct event *in)
+{
+    *in = (struct event){.type = EV_STORE_WRITTEN};
+    in->written.op = op->e.op;
+    for (uint32_t i = 0; i < op->e.remove.count; i++) {
+        struct cell *c = &w->places[op->member].cells[op->keys[i]];
+        if (stamp_cmp(c->row.stamp, op->stamps[i]) != 0)
+            continue;
+        assert_true(row_is_dead(&c->row, hlc_of(w, op->member)));
+        struct row nothing = row_absent();
+        cell_set(w, c, &nothing);
+        in->written.deleted++;
+        w->deleted++;
+    }
+}
+
+/* The store of a dead process answers nobody. `status` is what it says. */
+static inline void world_serve(struct world *w, uint32_t index, int status)
+{
+    struct asked *op = w->ops[index];
+    struct event in;
+    memmove(&w->ops[index], &w->ops[index + 1], (--w->op_count - index) * sizeof w->ops[0]);
+    if (op->e.type == EF_STORE_ROWS)
+        serve_page(w, op, &in);
+    else if (op->e.type == EF_STORE_HAS)
+        serve_has(w, op, &in);
+    else if (status == KV_OK)
+        serve_delete(w, op, &in);
+    else
+        in = (struct event){.type = EV_STORE_WRITTEN, .written = {.op = op->e.op}};
+    if (in.type == EV_STORE_PAGE)
+        in.page.status = status;
+    else if (in.type == EV_STORE_HAS)
+        in.has.status = status;
+    else
+        in.written.status = status;
+    struct place *at = &w->places[op->member];
+    if (at->purge) {
+        struct purge_turn t = turn_of(w, op->member);
+        WORLD_CALL(purge_stored(at->purge, &t, &in));
+        collect(w, op->member);
+    }
+    free(op);
+}
 
 /* ---- messages */
 
@@ -27,10 +230,10 @@ static inline void deliver_copy(struct world *w, struct mail *mail)
     struct purge_turn t = turn_of(w, mail->to);
     if (mail->m.type == MSG_PURGE) {
         mail->m.purge.rows = mail->rows;
-        purge_asked(at->purge, &t, to_peer(mail->from), mail->from, at->busy, &mail->m);
+        WORLD_CALL(purge_asked(at->purge, &t, to_peer(mail->from), mail->from, at->busy, &mail->m));
     } else {
         mail->m.purge_reply.passed.data = mail->passed;
-        purge_answered(at->purge, &t, mail->from, &mail->m);
+        WORLD_CALL(purge_answered(at->purge, &t, mail->from, &mail->m));
     }
     collect(w, mail->to);
 }
@@ -53,7 +256,7 @@ static inline void world_tick(struct world *w)
         if (!at->purge || purge_deadline_us(at->purge) > w->now_us)
             continue;
         struct purge_turn t = turn_of(w, id);
-        purge_tick(at->purge, &t);
+        WORLD_CALL(purge_tick(at->purge, &t));
         collect(w, id);
     }
 }

@@ -1,6 +1,13 @@
-/* What may come between the steps of a purge: writes, restarts, rings, transfers, and messages that come
- * twice. */
+/* Purging dead rows: what may come between the steps of a round. */
 #include "unit/purge_world.h"
+
+/* From a delete to its purge: a look, a wait, and what the paces add. */
+#define ROUND_US (INTERVAL + ROW_AGE_MAX_MS * UINT64_C(1000) + 10 * SECOND)
+
+static struct row now_dead(struct world *w)
+{
+    return dead_row(hlc_of(w, 1));
+}
 
 static const enum purge_step all_steps[] = {PURGE_SAME, PURGE_NONE, PURGE_STILL, PURGE_DELETE};
 
@@ -184,7 +191,7 @@ static uint32_t places_held(const struct world *w, uint32_t partition)
 {
     uint32_t count = 0;
     for (uint32_t id = 1; id <= MEMBERS; id++)
-        count += w->places[id].held[partition];
+        count += w->places[id].held[partition] > 0;
     return count;
 }
 
@@ -278,6 +285,176 @@ static void a_question_that_comes_twice_does_not_begin_the_watch_anew(void **sta
     world_destroy(w);
 }
 
+/* Who is asked judges by its own clock: one that is behind does not vouch, however long was waited. */
+static void a_clock_that_stands_still_stops_the_round(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        struct world *w = world_create(1, false);
+        struct row row = now_dead(w);
+        uint32_t slow = nth(w, 0, i);
+        write_homes(w, 0, &row);
+        world_run_to(w, PURGE_NONE);
+        w->places[slow].skew_ms -= 3600000; /* and the hybrid one does not hear the others */
+        struct clock stood = w->places[slow].clock;
+        for (uint32_t n = 0; n < 120; n++) {
+            world_settle(w);
+            w->places[slow].clock = stood;
+            w->now_us += SECOND;
+            world_tick(w);
+        }
+        assert_int_equal(w->steps[PURGE_DELETE], 0);
+        assert_true(counters_of(w, nth(w, 0, 0)).ends[PURGE_CLOCK] >= 1);
+        assert_int_equal(homes_with(w, 0), HOMES);
+        world_destroy(w);
+    }
+}
+
+/* Clocks that differ as much as they may. */
+static void clocks_may_differ(void **state)
+{
+    (void)state;
+    struct world *w = world_create(1, false);
+    for (uint32_t id = 1; id <= MEMBERS; id++)
+        w->places[id].skew_ms = id % 2 ? 400 : -400;
+    w->now_us += SECOND;
+    struct row row = now_dead(w);
+    write_homes(w, 0, &row);
+    assert_true(world_run(w, 2 * ROUND_US));
+    assert_int_equal(rows_left(w), 0);
+    world_destroy(w);
+}
+
+/* A store that cannot read or has no room. */
+static void a_store_that_fails_stops_the_round(void **state)
+{
+    (void)state;
+    for (uint32_t type = 0; type < 3; type++) {
+        struct world *w = world_create(1, false);
+        struct row row = now_dead(w);
+        write_homes(w, 0, &row);
+        static const enum effect_type types[] = {EF_STORE_ROWS, EF_STORE_HAS, EF_STORE_DELETE};
+        bool failed = false;
+        while (!failed) {
+            while (w->op_count) {
+                failed |= w->ops[0]->e.type == types[type];
+                world_serve(w, 0, w->ops[0]->e.type == types[type] ? KV_E_IO : KV_OK);
+            }
+            if (w->mail_count) {
+                world_deliver(w, 0);
+                continue;
+            }
+            w->now_us = world_deadline(w) > w->now_us ? world_deadline(w) : w->now_us;
+            world_tick(w);
+        }
+        assert_true(world_run(w, 20 * SECOND));
+        assert_int_equal(counters_of(w, nth(w, 0, 0)).ends[PURGE_REFUSED], 1);
+        /* DELETE is late for one of them: anti-entropy makes them equal. */
+        if (type == 2)
+            write_homes(w, 0, &row);
+        assert_true(world_run(w, 3 * ROUND_US));
+        assert_int_equal(rows_left(w), 0);
+        world_destroy(w);
+    }
+}
+
+/* What no driver says is refused, and changes nothing. */
+static void strange_questions_are_refused(void **state)
+{
+    (void)state;
+    struct world *w = world_create(2, false);
+    uint32_t driver = nth(w, 0, 0), home = nth(w, 0, 1), other = nth(w, 0, HOMES);
+    struct row_version rows[2] = {{bytes_str(w->keys[0]), {9, 9}}, {bytes_str(w->keys[1]), {9, 9}}};
+    struct row_version turned[2] = {rows[1], rows[0]}, doubled[2] = {rows[0], rows[0]};
+    struct msg_purge good = {PURGE_SAME, partition_of(w, 0), hlc_of(w, 1), 5, 2, rows};
+    struct {
+        uint32_t from, to;
+        struct msg_purge q;
+        int status;
+    } cases[] = {
+        {driver, home, good, KV_OK},
+        {home, home, good, KV_E_NOT_PERMITTED},
+        {driver, other, good, KV_E_NOT_PERMITTED},
+        {driver, home, good, KV_E_NOT_PERMITTED},
+        {driver, home, good, KV_E_INVALID},
+        {driver, home, good, KV_E_INVALID},
+        {driver, home, good, KV_E_INVALID},
+        {driver, home, good, KV_E_INVALID},
+        {driver, home, good, KV_E_AGAIN},
+        {driver, other, good, KV_E_NOT_FOUND},
+        {driver, other, good, KV_E_AGAIN},
+        {driver, other, good, KV_E_STALE},
+    };
+    cases[3].q.step = PURGE_NONE;
+    cases[4].q.partition = PARTITIONS;
+    cases[5].q.partition = (good.partition + 1) % PARTITIONS;
+    cases[6].q.rows = turned;
+    cases[7].q.rows = doubled;
+    cases[8].q.after_hlc = hlc_of(w, 1) + hlc_from_ms(1000);
+    cases[9].q.step = PURGE_STILL;
+    cases[10].q.step = PURGE_NONE;
+    cases[10].q.round = hlc_of(w, 1) + hlc_from_ms(10000);
+    cases[11].q.step = PURGE_NONE;
+    cases[11].q.round = hlc_of(w, 1) - hlc_from_ms(ROW_AGE_MAX_MS + 1000);
+    for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct message m = {.type = MSG_PURGE, .id = 77, .purge = cases[i].q};
+        struct purge_turn t = turn_of(w, cases[i].to);
+        purge_asked(w->places[cases[i].to].purge, &t, to_peer(cases[i].from), cases[i].from, false, &m);
+        collect(w, cases[i].to);
+        while (w->op_count)
+            world_serve(w, 0, KV_OK);
+        assert_int_equal(w->mail_count, 1);
+        assert_int_equal(w->mails[0]->m.id, 77);
+        if (w->mails[0]->m.purge_reply.status != cases[i].status)
+            fail_msg("case %u: %s", i, kv_error_word(w->mails[0]->m.purge_reply.status));
+        free(mail_take(w, 0));
+        assert_int_equal(counters_of(w, cases[i].to).watched, 0);
+    }
+    world_destroy(w);
+}
+
+/* Answers that fit no question. */
+static void strange_answers_are_ignored(void **state)
+{
+    (void)state;
+    struct world *w = world_create(1, false);
+    struct row row = now_dead(w);
+    uint32_t driver = nth(w, 0, 0), other = nth(w, 0, HOMES);
+    write_homes(w, 0, &row);
+    world_run_to(w, PURGE_SAME);
+    uint8_t all = 0xff;
+    struct message m = {.type = MSG_PURGE_REPLY, .id = w->mails[0]->m.id};
+    m.purge_reply.passed = bytes_of(&all, 1);
+    struct purge_turn t = turn_of(w, driver);
+    purge_answered(w->places[driver].purge, &t, other, &m); /* was not asked */
+    purge_answered(w->places[driver].purge, &t, 99, &m);
+    m.id++;
+    purge_answered(w->places[driver].purge, &t, nth(w, 0, 1), &m);
+    m.id = id_make(ID_PURGE, UINT64_MAX);
+    purge_answered(w->places[driver].purge, &t, nth(w, 0, 1), &m);
+    m.id = id_make(ID_HINTS, 0);
+    purge_answered(w->places[driver].purge, &t, nth(w, 0, 1), &m);
+    collect(w, driver);
+    assert_int_equal(w->mail_count, HOMES); /* nothing followed */
+    assert_true(world_run(w, ROUND_US));
+    assert_int_equal(rows_left(w), 0);
+    world_destroy(w);
+}
+
+/* A key that cannot be purged is looked for ever more seldom, and does not keep the others waiting. */
+static void a_key_that_stays_is_looked_for_less_and_less(void **state)
+{
+    (void)state;
+    struct world *w = world_create(1, false);
+    struct row row = now_dead(w);
+    write_homes(w, 0, &row);
+    w->places[nth(w, 0, HOMES)].cells[0].noted = true;
+    assert_true(world_run(w, 100 * INTERVAL));
+    uint64_t rounds = counters_of(w, nth(w, 0, 0)).ends[PURGE_EMPTY] - 1; /* but the look of the start */
+    assert_true(rounds >= 7 && rounds <= 13);
+    world_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +469,12 @@ int main(void)
         cmocka_unit_test(anti_entropy_is_held_off_only_at_the_end),
         cmocka_unit_test(doubled_messages_change_nothing),
         cmocka_unit_test(a_question_that_comes_twice_does_not_begin_the_watch_anew),
+        cmocka_unit_test(a_clock_that_stands_still_stops_the_round),
+        cmocka_unit_test(clocks_may_differ),
+        cmocka_unit_test(a_store_that_fails_stops_the_round),
+        cmocka_unit_test(strange_questions_are_refused),
+        cmocka_unit_test(strange_answers_are_ignored),
+        cmocka_unit_test(a_key_that_stays_is_looked_for_less_and_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

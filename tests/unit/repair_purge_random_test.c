@@ -5,7 +5,7 @@
  * replays. */
 #include "unit/purge_world.h"
 
-enum { KEYS = 6, RUNS = 60, STEPS = 60000, WRITES_MAX = 400, NOTES_MAX = 64 };
+enum { KEYS = 6, RUNS = 24, STEPS = 60000, WRITES_MAX = 400, NOTES_MAX = 64 };
 
 /* A row on its way to a store, as MSG_WRITE or a pack of anti-entropy carries it. */
 struct written {
@@ -385,8 +385,7 @@ static void nothing_comes_back_and_nothing_dead_stays(void **state)
     uint64_t seed = given ? strtoull(given, NULL, 10) : 1, last = given ? seed : RUNS;
     uint64_t purged = 0;
     for (; seed <= last; seed++) {
-        if (getenv("PURGE_TEST_VERBOSE"))
-            print_message("seed %llu purged %llu\n", (unsigned long long)seed, (unsigned long long)purged);
+        print_message("seed %llu\n", (unsigned long long)seed);
         static struct model m;
         m = (struct model){.w = world_create(KEYS, false)};
         m.w->interval_us = 5 * SECOND;
@@ -403,21 +402,11 @@ static void nothing_comes_back_and_nothing_dead_stays(void **state)
         for (uint32_t i = 0; i < STEPS; i++)
             step(&m, i % 1000 > 100);
         purged += m.w->deleted;
-        if (getenv("PURGE_TEST_VERBOSE"))
-            for (uint32_t id = 1; id <= MEMBERS; id++)
-                if (m.w->places[id].purge) {
-                    struct purge_counters c = counters_of(m.w, id);
-                    print_message("   %d:", (int)id);
-                    for (int e = 0; e < PURGE_ENDS; e++)
-                        print_message(" %s=%d", purge_end_name(e), (int)c.ends[e]);
-                    print_message(" found %d differ %d\n", (int)c.found, (int)c.differed);
-                }
         come_to_rest(&m);
         check_rest(&m);
         world_destroy(m.w);
     }
-    assert_true(given || purged > RUNS);
-    print_message("%llu rows purged while all went on\n", (unsigned long long)purged);
+    assert_true(given || purged > 50 * RUNS);
 }
 
 int main(void)
