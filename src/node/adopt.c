@@ -19,6 +19,12 @@ bool adopt_leaving(const struct node *n)
     return m && m->weight == 0;
 }
 
+bool adopt_stays(const struct node *n)
+{
+    const struct member *m = n->ring ? ring_value_find(&n->ring->value, n->self) : NULL;
+    return m && m->weight > 0 && (n->ring->value.phase == RING_STABLE || m->old_weight > 0);
+}
+
 /* ---- asking, answering ---- */
 
 void adopt_heard(struct node *n, struct endpoint from, uint64_t epoch)

@@ -171,6 +171,7 @@ struct adopt {
 
 uint64_t adopt_epoch(const struct node *n);
 bool adopt_leaving(const struct node *n); /* the change under way is that this node goes */
+bool adopt_stays(const struct node *n);   /* a member whether the change is undone or done */
 void adopt_heard(struct node *n, struct endpoint from, uint64_t epoch);
 void adopt_send(struct node *n, struct endpoint to, uint64_t id);
 void adopt_message(struct node *n, const struct message *m);

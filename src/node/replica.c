@@ -138,10 +138,11 @@ static uint32_t hint_bytes(const struct msg_write *w)
     return (uint32_t)(w->key.len + blob_bytes(w->row.payload).len);
 }
 
-/* Whoever leaves the ring takes no more: nobody would be left to hand them over. */
+/* Whoever leaves the ring takes no more, nor who has come by a change that may yet be undone: nobody would be
+ * left to hand them over. */
 static bool takes_notes(const struct node *n, uint64_t bytes)
 {
-    return !adopt_leaving(n) && hints_room(n->hints, bytes);
+    return adopt_stays(n) && hints_room(n->hints, bytes);
 }
 
 static int write(struct node *n, struct endpoint from, struct message *m)

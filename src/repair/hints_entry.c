@@ -53,7 +53,7 @@ static void entry_handed_over(struct keeper *k, uint32_t i, struct outbox *out)
 static bool stays(const struct hints *h, uint32_t member)
 {
     const struct member *m = ring_value_find(&h->ring->value, member);
-    return m && !m->dead && m->weight > 0;
+    return m && !m->dead && m->weight > 0 && m->old_weight > 0; /* this node leaves: the ring changes */
 }
 
 /* Who could keep notes in this node's place: an heir that gets the row anyway, or the next on the list. 0:

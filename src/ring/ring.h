@@ -15,7 +15,8 @@
  * those without a home before or after behind the others, so slot i of PENDING is slot i of SWITCH.
  *
  * Who is given up (member.dead) counts nowhere: it stays in the table as a read home, so that quorums are of
- * the size they were, but neither answers nor acknowledges; it is no twin, no extra and no fallback.
+ * the size they were, but neither answers nor acknowledges; it is no twin, no extra and no fallback. Nor are
+ * fallbacks members that come or go with the change.
  *
  * Invariants: the table depends only on the value, never on the order in which members became known; a member
  * is at most once on a list; min(N, members) homes always exist. */

@@ -128,7 +128,15 @@ static bool is_listed(const uint16_t *list, uint32_t count, uint16_t member)
     return false;
 }
 
-/* Those of the new list first: who leaves is the last to be given what is not its own. */
+/* Whoever comes may be gone when the change is undone, and whoever goes when it is done, with what it keeps
+ * for others. */
+static bool stays(const struct ring *r, uint16_t member)
+{
+    const struct member *m = &r->value.members[member];
+    return m->old_weight > 0 && m->weight > 0 && !m->dead;
+}
+
+/* In the order of the list after the change. */
 static void fill_fallbacks(const struct ring *r, uint32_t partition, const struct side *before,
                            const struct side *after)
 {
@@ -138,7 +146,7 @@ static void fill_fallbacks(const struct ring *r, uint32_t partition, const struc
     for (uint32_t s = 0; s < 2; s++) {
         for (uint32_t k = sides[s]->lists.homes; k < sides[s]->lists.width && count < r->width; k++) {
             uint16_t member = listed(sides[s], partition, k);
-            if (!given_up(r, member) && !is_home(before, partition, member) &&
+            if (stays(r, member) && !is_home(before, partition, member) &&
                 !is_home(after, partition, member) && !is_listed(list, count, member))
                 list[count++] = member;
         }

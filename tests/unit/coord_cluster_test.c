@@ -1,0 +1,829 @@
+/* Whole clusters of coordinators while the ring changes, at random: every member has its coordinator (the
+ * real one) and a replica, a source and notes that go by the rules of DESIGN sections 6 and 7 (the ones of
+ * node/replica.c, repair/transfer.h and repair/hints.h); the steps of the change are the real ones too.
+ * Members adopt rings when they please, are cut off and come back, messages are lost, answers come late.
+ *
+ * What is looked for: a strict get that misses what was acknowledged before it began, in whatever epoch; and,
+ * when all is quiet again and nobody was given up, an acknowledged put, strict or sloppy, that no home has.
+ *
+ * All is about one key. A failing run prints its seed; `coord_cluster_test SEED` replays it,
+ * `coord_cluster_test SEED COUNT` tries more. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/prng.h"
+#include "coord/coord.h"
+#include "kv_error.h"
+#include "repair/heirs.h"
+#include "ring/change.h"
+#include "unit/rings.h"
+
+enum { RUNS = 250, EVENTS = 5000, SITES_MAX = 24, RINGS_MAX = 160, LETTERS_MAX = 2048, OPS_MAX = 1200 };
+
+#define PARTITIONS 2u
+#define START_MS   UINT64_C(1700000000000)
+#define MS         UINT64_C(1000)
+
+enum stage { TRAVELLING, AT_WORK, ANSWERED };
+
+/* A message to a replica, its work there, and its answer. */
+struct letter {
+    uint32_t from, to;
+    uint8_t stage; /* enum stage */
+    bool write;
+    uint64_t id, epoch; /* the sender's; ANSWERED: the replica's */
+    uint64_t row;       /* WRITE: to be written; ANSWERED: read */
+    uint64_t hints;     /* bits by id */
+    int status;
+};
+
+/* A member: its process, its store as far as the key goes, and what it takes over. Rows are numbers of puts.
+ */
+struct site {
+    bool exists, up, out;
+    uint64_t epoch;
+    struct coord *coord;
+    uint64_t row, notes; /* notes: bits by id */
+    uint64_t since, sources[PARTITIONS], taken[PARTITIONS];
+    uint32_t needed[PARTITIONS];
+    uint64_t whole;
+    uint64_t known_epoch, known_whole; /* what drivers know, some time later */
+};
+
+struct operation {
+    bool put, strict, over, lost;
+    uint64_t id, value, floor, ends_us;
+    uint32_t at;
+};
+
+struct run {
+    struct prng prng;
+    struct outbox out;
+    struct now now;
+    struct bytes key;
+    uint32_t partition; /* of the key */
+    struct ring *rings[RINGS_MAX];
+    uint64_t newest;
+    struct site sites[SITES_MAX];
+    struct letter letters[LETTERS_MAX];
+    uint32_t letter_count;
+    struct operation ops[OPS_MAX];
+    uint32_t op_count;
+    uint64_t next_value, next_id, next_store;
+    uint64_t floor;   /* the newest row that was acknowledged, or read, by strict requests */
+    uint64_t promise; /* the newest row that was acknowledged at all */
+    bool strict_only, given_up, lossy;
+    /* The mood of the run: it happens once in so many times that it could. */
+    uint32_t step, loss, completion, adoption;
+};
+
+static struct {
+    uint32_t steps[RING_UNDO + 1];
+    uint32_t answers[2][8], replanned, wrong_ring, copies, handed_over, moved_on;
+} seen;
+
+static bool chance(struct run *r, uint32_t percent)
+{
+    return prng_below(&r->prng, 100) < percent;
+}
+
+static bool one_in(struct run *r, uint32_t n)
+{
+    return prng_below(&r->prng, n) == 0;
+}
+
+static uint64_t bit(uint32_t id)
+{
+    return UINT64_C(1) << id;
+}
+
+static const struct ring *ring_of(const struct run *r, const struct site *s)
+{
+    return r->rings[s->epoch];
+}
+
+static const struct member *member_of(const struct ring *ring, uint32_t id)
+{
+    return ring_value_find(&ring->value, id);
+}
+
+static bool lives(const struct site *s)
+{
+    return s->exists && !s->out && s->epoch > 0;
+}
+
+static uint32_t random_site(struct run *r)
+{
+    uint32_t ids[SITES_MAX], count = 0;
+    for (uint32_t id = 1; id < SITES_MAX; id++) {
+        if (lives(&r->sites[id]))
+            ids[count++] = id;
+    }
+    return count ? ids[prng_below(&r->prng, count)] : 0;
+}
+
+/* Both can be reached from each other. */
+static bool connected(const struct run *r, uint32_t a, uint32_t b)
+{
+    return a == b || (lives(&r->sites[a]) && lives(&r->sites[b]) && r->sites[a].up && r->sites[b].up);
+}
+
+static uint64_t hlc_of(uint64_t value)
+{
+    return hlc_from_ms(START_MS - 1000) + value;
+}
+
+static uint64_t value_of(const struct row *row)
+{
+    return row_is_absent(row) ? 0 : row->stamp.hlc - hlc_from_ms(START_MS - 1000);
+}
+
+static struct row row_of(uint64_t value)
+{
+    if (value == 0)
+        return row_absent();
+    return (struct row){.kind = ROW_REGISTER, .stamp = {hlc_of(value), 1}};
+}
+
+static uint64_t hlc_now(const struct run *r)
+{
+    return hlc_from_ms(r->now.wall_ms);
+}
+
+/* ---- what coordinators say ------------------------------------------------------------------- */
+
+static void answered(struct run *r, const struct message *m)
+{
+    const struct msg_response *a = &m->response;
+    struct operation *op = &r->ops[m->id];
+    assert_true(m->id < r->op_count && !op->over);
+    op->over = true;
+    seen.answers[op->put][-a->status]++;
+    assert_true(a->acked <= a->asked && a->hinted <= HOLDERS_MAX);
+    if (a->status != KV_OK && a->status != KV_E_NOT_FOUND)
+        return;
+    assert_true(a->acked >= a->needed);
+    if (!op->put)
+        op->value = value_of(&a->row);
+    if (op->put && op->value > r->promise)
+        r->promise = op->value;
+    if (!op->strict || r->lossy)
+        return;
+    if (!op->put && op->value < op->floor)
+        fail_msg("a get saw %u; %u had been acknowledged or read before", (uint32_t)op->value,
+                 (uint32_t)op->floor);
+    if (op->value > r->floor)
+        r->floor = op->value;
+}
+
+/* Takes over what a coordinator wants sent. */
+static void collect(struct run *r, uint32_t from)
+{
+    for (uint32_t i = 0; i < r->out.count; i++) {
+        const struct effect *e = &r->out.effects[i];
+        const struct message *m = &e->send.message;
+        assert_int_equal(e->type, EF_SEND);
+        if (e->send.to.conn) {
+            answered(r, m);
+            continue;
+        }
+        assert_true(r->letter_count < LETTERS_MAX);
+        struct letter *l = &r->letters[r->letter_count++];
+        *l = (struct letter){.from = from, .to = e->send.to.peer, .id = m->id};
+        l->write = m->type == MSG_WRITE;
+        l->epoch = r->sites[from].epoch;
+        l->row = l->write ? value_of(&m->write.row) : 0;
+        for (uint32_t h = 0; l->write && h < m->write.hint_count; h++)
+            l->hints |= bit(m->write.hints[h]);
+        const struct member *to = member_of(ring_of(r, &r->sites[from]), l->to);
+        assert_true(to && !to->dead); /* nobody else is ever sent anything */
+    }
+    outbox_reset(&r->out);
+    coord_check(r->sites[from].coord);
+}
+
+static void drop_letter(struct run *r, uint32_t i)
+{
+    r->letters[i] = r->letters[--r->letter_count];
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static void tell_reachable(struct run *r, uint32_t a, uint32_t b)
+{
+    if (a == b || !lives(&r->sites[a]) || !r->sites[b].exists)
+        return;
+    coord_peer_set(r->sites[a].coord, r->now, b, connected(r, a, b), &r->out);
+    collect(r, a);
+}
+
+/* Answers on their way on a connection are gone with it; what was at work goes on. */
+static void set_up(struct run *r, uint32_t id, bool up)
+{
+    r->sites[id].up = up;
+    for (uint32_t i = r->letter_count; !up && i-- > 0;) {
+        const struct letter *l = &r->letters[i];
+        bool concerned = (l->from == id) != (l->to == id);
+        if (concerned && (l->stage != AT_WORK || chance(r, 50)))
+            drop_letter(r, i);
+    }
+    for (uint32_t other = 1; other < SITES_MAX; other++) {
+        tell_reachable(r, id, other);
+        tell_reachable(r, other, id);
+    }
+}
+
+static void stop_for_good(struct run *r, uint32_t id)
+{
+    struct site *s = &r->sites[id];
+    set_up(r, id, false);
+    s->out = true;
+    for (uint32_t i = r->letter_count; i-- > 0;) {
+        if (r->letters[i].from == id || r->letters[i].to == id)
+            drop_letter(r, i);
+    }
+    for (uint32_t i = 0; i < r->op_count; i++) {
+        if (r->ops[i].at == id && !r->ops[i].over)
+            r->ops[i].over = r->ops[i].lost = true;
+    }
+    coord_destroy(s->coord);
+    s->coord = NULL;
+}
+
+/* What it has to take over now; what was read stays read when somebody is given up midway. */
+static void plan_transfer(struct run *r, uint32_t id, const struct ring *ring)
+{
+    struct site *s = &r->sites[id];
+    bool same = s->since == ring->value.since;
+    s->since = ring->value.since;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        struct ring_sources from = {0};
+        bool finished = same && s->needed[p] == 0;
+        if (ring_takes_over(ring, p, id, &from) && from.lossy && !finished)
+            r->lossy = true;
+        s->sources[p] = 0;
+        for (uint32_t i = 0; i < from.count; i++)
+            s->sources[p] |= bit(from.members[i]);
+        s->taken[p] = same ? s->taken[p] & s->sources[p] : 0;
+        finished = finished || (uint32_t)__builtin_popcountll(s->taken[p]) >= from.needed;
+        s->needed[p] = finished ? 0 : from.needed;
+    }
+}
+
+static void adopt(struct run *r, uint32_t id, uint64_t epoch)
+{
+    struct site *s = &r->sites[id];
+    const struct ring *ring = r->rings[epoch];
+    const struct member *m = member_of(ring, id);
+    bool first = s->epoch == 0;
+    if (!m || m->dead || m->store_id == 0) {
+        if (s->epoch)
+            stop_for_good(r, id);
+        s->out = true;
+        return;
+    }
+    s->epoch = epoch;
+    if (first) {
+        struct coord_config config = {.self = id, .value_max_bytes = VALUE_MAX_BYTES};
+        assert_int_equal(coord_create(&config, &s->coord), KV_OK);
+    }
+    coord_ring_set(s->coord, r->now, ring, &r->out);
+    collect(r, id);
+    for (uint32_t other = 1; other < SITES_MAX; other++) {
+        tell_reachable(r, id, other);
+        if (first)
+            tell_reachable(r, other, id);
+    }
+    if (ring->value.phase != RING_STABLE)
+        plan_transfer(r, id, ring);
+    else
+        s->since = 0;
+}
+
+static bool is_home(const struct run *r, uint32_t id)
+{
+    return ring_is_home(ring_of(r, &r->sites[id]), r->partition, id);
+}
+
+static bool leaves(const struct run *r, uint32_t id)
+{
+    return member_of(ring_of(r, &r->sites[id]), id)->weight == 0;
+}
+
+/* A member whether the change is undone or done. */
+static bool stays(const struct run *r, uint32_t id)
+{
+    const struct ring *ring = ring_of(r, &r->sites[id]);
+    const struct member *m = member_of(ring, id);
+    return m->weight > 0 && (ring->value.phase == RING_STABLE || m->old_weight > 0);
+}
+
+/* A stable ring is in force, and the row is not this member's. */
+static void drop_row(struct run *r, uint32_t id)
+{
+    struct site *s = &r->sites[id];
+    if (ring_of(r, s)->value.phase == RING_STABLE && !s->notes && !is_home(r, id))
+        s->row = 0;
+}
+
+static void take_over(struct run *r, uint32_t id, uint32_t source)
+{
+    struct site *s = &r->sites[id];
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        bool wanted = s->needed[p] && (s->sources[p] & bit(source) & ~s->taken[p]);
+        if (!wanted || !connected(r, id, source) || r->sites[source].epoch != s->epoch)
+            continue;
+        if (p == r->partition && r->sites[source].row > s->row)
+            s->row = r->sites[source].row;
+        s->taken[p] |= bit(source);
+        if ((uint32_t)__builtin_popcountll(s->taken[p]) >= s->needed[p])
+            s->needed[p] = 0;
+        seen.copies++;
+    }
+}
+
+static void say_whole(struct run *r, uint32_t id)
+{
+    struct site *s = &r->sites[id];
+    bool keeps = s->notes != 0;
+    for (uint32_t i = 0; i < r->letter_count; i++) {
+        const struct letter *l = &r->letters[i];
+        keeps |= l->to == id && l->stage == AT_WORK && l->hints;
+    }
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if (s->needed[p])
+            return;
+    }
+    if (ring_of(r, s)->value.phase != RING_STABLE && !(leaves(r, id) && keeps))
+        s->whole = ring_of(r, s)->value.source_epoch;
+}
+
+/* The notes for one member: see repair/hints.h. */
+static void hand_over(struct run *r, uint32_t id)
+{
+    struct site *s = &r->sites[id];
+    const struct ring *ring = ring_of(r, s);
+    uint32_t to = (uint32_t)prng_below(&r->prng, SITES_MAX), heirs[HOLDERS_MAX], count = 1;
+    const struct member *m = member_of(ring, to);
+    bool given_up = m && m->dead, leaving = leaves(r, id), missed = false;
+    if (!(s->notes & bit(to)) || (!leaving && m && (given_up || !connected(r, id, to))))
+        return;
+    heirs[0] = to;
+    if (!given_up)
+        count = heirs_of(ring, r->partition, to, heirs);
+    for (uint32_t i = 0; i < count; i++) {
+        struct site *heir = &r->sites[heirs[i]];
+        if (heirs[i] == id)
+            continue;
+        if (given_up || !connected(r, id, heirs[i])) {
+            uint32_t other = random_site(r);
+            const struct member *keeper = member_of(ring, other);
+            bool able = leaving && other != id && connected(r, id, other) && keeper && !keeper->dead &&
+                        r->sites[other].epoch == s->epoch && stays(r, other);
+            missed |= !able;
+            if (able) {
+                r->sites[other].notes |= bit(heirs[i]);
+                r->sites[other].row = s->row > r->sites[other].row ? s->row : r->sites[other].row;
+                seen.moved_on++;
+            }
+        } else if (heir->epoch != s->epoch) {
+            missed = true;
+        } else {
+            heir->row = s->row > heir->row ? s->row : heir->row;
+        }
+    }
+    if (missed)
+        return;
+    seen.handed_over++;
+    s->notes &= ~bit(to);
+    if (!s->notes && !is_home(r, id))
+        s->row = 0;
+}
+
+/* ---- replicas -------------------------------------------------------------------------------- */
+
+static void answer(struct run *r, struct letter *l, int status)
+{
+    l->stage = ANSWERED;
+    l->status = status;
+    l->epoch = r->sites[l->to].epoch;
+    seen.wrong_ring += status == KV_E_WRONG_RING;
+}
+
+static void arrive(struct run *r, struct letter *l)
+{
+    struct site *s = &r->sites[l->to];
+    if (s->epoch != l->epoch)
+        answer(r, l, KV_E_WRONG_RING);
+    else if (l->hints && !stays(r, l->to))
+        answer(r, l, KV_E_OVERLOADED);
+    else if (chance(r, 2))
+        answer(r, l, KV_E_FULL);
+    else
+        l->stage = AT_WORK;
+}
+
+static void work(struct run *r, struct letter *l)
+{
+    struct site *s = &r->sites[l->to];
+    if (l->write) {
+        s->row = l->row > s->row ? l->row : s->row;
+        s->notes |= l->hints & ~bit(l->to);
+    } else {
+        l->row = s->row;
+    }
+    answer(r, l, s->epoch == l->epoch ? KV_OK : KV_E_WRONG_RING);
+}
+
+static void come_back(struct run *r, struct letter l)
+{
+    struct message m = {.type = l.write ? MSG_WRITE_ACK : MSG_READ_REPLY, .id = l.id, .ring_epoch = l.epoch};
+    if (l.write)
+        m.write_ack.status = l.status;
+    else
+        m.read_reply = (struct msg_read_reply){l.status, l.status ? row_absent() : row_of(l.row)};
+    coord_answer(r->sites[l.from].coord, r->now, hlc_now(r), l.to, &m, &r->out);
+    collect(r, l.from);
+}
+
+static void one_letter(struct run *r, uint32_t i)
+{
+    struct letter *l = &r->letters[i], copy = *l;
+    if (l->stage == TRAVELLING) {
+        arrive(r, l);
+    } else if (l->stage == AT_WORK) {
+        work(r, l);
+    } else {
+        drop_letter(r, i);
+        come_back(r, copy);
+    }
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static void begin_op(struct run *r)
+{
+    uint32_t at = random_site(r);
+    if (r->op_count == OPS_MAX || !at)
+        return;
+    struct operation *op = &r->ops[r->op_count];
+    *op = (struct operation){.put = chance(r, 50), .strict = r->strict_only || chance(r, 30), .at = at};
+    op->floor = r->floor;
+    op->value = op->put ? r->next_value++ : 0;
+    uint64_t timeout_us = 1000 + prng_below(&r->prng, chance(r, 50) ? 5000000 : 300000);
+    op->ends_us = r->now.mono_us + timeout_us;
+    struct message m = {.type = MSG_REQUEST, .id = r->op_count++};
+    m.request = (struct msg_request){.op = op->put ? OP_PUT : OP_GET,
+                                     .flags = op->strict ? REQ_STRICT : 0,
+                                     .timeout_us = (uint32_t)timeout_us,
+                                     .key = r->key,
+                                     .row = row_of(op->value)};
+    if (!op->strict)
+        m.request.r = m.request.w = (uint8_t)prng_below(&r->prng, 3);
+    coord_request(r->sites[at].coord, r->now, hlc_now(r), to_conn(1), &m, &r->out);
+    collect(r, at);
+}
+
+static void wait(struct run *r, uint64_t us)
+{
+    r->now.mono_us += us;
+    r->now.wall_ms = START_MS + r->now.mono_us / 1000;
+    for (uint32_t id = 1; id < SITES_MAX; id++) {
+        while (lives(&r->sites[id]) && coord_deadline_us(r->sites[id].coord) <= r->now.mono_us) {
+            coord_tick(r->sites[id].coord, r->now, hlc_now(r), &r->out);
+            collect(r, id);
+        }
+    }
+}
+
+/* ---- the ring -------------------------------------------------------------------------------- */
+
+static void decide(struct run *r, struct ring_value *value_owned)
+{
+    assert_int_equal(value_owned->epoch, r->newest + 1);
+    assert_true(value_owned->epoch < RINGS_MAX);
+    assert_int_equal(ring_create(value_owned, &r->rings[++r->newest]), KV_OK);
+    for (uint32_t i = 0; i < value_owned->member_count; i++) {
+        const struct member *m = &value_owned->members[i];
+        assert_true(m->id < SITES_MAX);
+        r->given_up |= m->dead;
+        if (!r->sites[m->id].exists)
+            r->sites[m->id] = (struct site){.exists = true, .up = true};
+    }
+    ring_value_deinit(value_owned);
+}
+
+/* Nobody is given up while another is: that may lose what was acknowledged. */
+static bool may_give_up(const struct run *r)
+{
+    const struct ring_value *v = &r->rings[r->newest]->value;
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        if (v->members[i].dead || v->members[i].store_id == 0)
+            return false;
+    }
+    for (uint32_t i = 0; i < v->queue_count; i++) {
+        if (v->queue[i].kind == RING_REMOVE)
+            return false;
+    }
+    return r->strict_only && r->rings[r->newest]->homes >= 3;
+}
+
+static enum ring_step drive(struct run *r, bool exact)
+{
+    static const uint64_t deaths_us[] = {0, RING_GIVE_UP_US, RING_UNDO_US};
+    const struct ring *ring = r->rings[r->newest];
+    struct ring_word words[SITES_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ring->value.member_count; i++) {
+        uint32_t id = ring->value.members[i].id;
+        const struct site *s = &r->sites[id];
+        bool alive = s->up && !s->out && (exact || !one_in(r, 10));
+        uint64_t dead_us = exact ? RING_UNDO_US : deaths_us[prng_below(&r->prng, 3)];
+        words[count++] = (struct ring_word){.member = id,
+                                            .epoch = exact ? s->epoch : s->known_epoch,
+                                            .whole_epoch = exact ? s->whole : s->known_whole,
+                                            .alive = alive,
+                                            .dead_us = alive ? 0 : dead_us};
+    }
+    enum ring_step step;
+    struct ring_value next;
+    assert_int_equal(ring_change_next(ring, words, count, &step, &next), KV_OK);
+    if (step == RING_WAIT)
+        return step;
+    if (step == RING_GIVE_UP && !exact && !may_give_up(r)) {
+        ring_value_deinit(&next);
+        return RING_WAIT;
+    }
+    seen.steps[step]++;
+    decide(r, &next);
+    return step;
+}
+
+static bool ask(struct run *r, const struct ring_change *c)
+{
+    bool known;
+    char error[128];
+    struct ring_value next;
+    const struct ring_value *v = &r->rings[r->newest]->value;
+    if (ring_change_check(v, c, &known, error) != KV_OK)
+        return false;
+    if (known)
+        return true;
+    assert_int_equal(ring_change_ask(v, c, &next), KV_OK);
+    decide(r, &next);
+    return true;
+}
+
+static void ask_something(struct run *r)
+{
+    const struct ring_value *v = &r->rings[r->newest]->value;
+    const struct member *m = &v->members[prng_below(&r->prng, v->member_count)];
+    struct ring_change c = {.kind = RING_WEIGHT, .member = m->id};
+    if (v->queue_count >= 2 || v->next_id + 3 >= SITES_MAX)
+        return;
+    switch (prng_below(&r->prng, 5)) {
+    case 0:
+    case 1:
+        c = (struct ring_change){.kind = RING_JOIN, .store_id = ++r->next_store, .weight = 1};
+        snprintf(c.name, sizeof c.name, "new%u", (uint32_t)r->next_store);
+        break;
+    case 2: c.kind = RING_LEAVE; break;
+    case 3:
+        if (!may_give_up(r))
+            return;
+        c.kind = RING_REMOVE;
+        break;
+    default: c.weight = 1 + (uint32_t)prng_below(&r->prng, 3);
+    }
+    (void)ask(r, &c);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static void site_event(struct run *r)
+{
+    uint32_t id = 1 + (uint32_t)prng_below(&r->prng, r->rings[r->newest]->value.next_id - 1);
+    struct site *s = &r->sites[id];
+    if (!s->exists || s->out)
+        return;
+    if (s->epoch && one_in(r, s->up ? r->loss : 10))
+        set_up(r, id, !s->up);
+    if (!s->up)
+        return;
+    switch (prng_below(&r->prng, 6)) {
+    case 0:
+    case 1:
+        if (s->epoch < r->newest && (s->epoch == 0 || one_in(r, r->adoption)))
+            adopt(r, id, one_in(r, 4) ? s->epoch + 1 : r->newest);
+        break;
+    case 2:
+        s->known_epoch = s->epoch;
+        s->known_whole = s->whole;
+        break;
+    case 3:
+        if (s->epoch)
+            hand_over(r, id);
+        break;
+    default:
+        if (s->epoch == 0)
+            return;
+        for (uint32_t i = 0; i < 8; i++)
+            take_over(r, id, 1 + (uint32_t)prng_below(&r->prng, SITES_MAX - 1));
+        say_whole(r, id);
+        drop_row(r, id);
+    }
+}
+
+static void event(struct run *r)
+{
+    uint64_t dice = prng_below(&r->prng, 100);
+    if (dice < 5) {
+        begin_op(r);
+    } else if (dice < 62) {
+        for (uint32_t n = 0; n < 3 && r->letter_count; n++) {
+            uint32_t i = (uint32_t)prng_below(&r->prng, r->letter_count);
+            if (r->letters[i].stage != AT_WORK || one_in(r, r->completion))
+                one_letter(r, i);
+        }
+    } else if (dice < 68) {
+        wait(r, prng_below(&r->prng, one_in(r, 20) ? 300 * MS : 3 * MS));
+    } else if (dice < 95) {
+        site_event(r);
+    } else if (one_in(r, r->step)) {
+        if (dice < 99)
+            (void)drive(r, false);
+        else
+            ask_something(r);
+    }
+}
+
+static void serve_all(struct run *r)
+{
+    for (uint32_t turn = 0; r->letter_count; turn++) {
+        assert_true(turn < 100000);
+        one_letter(r, r->letter_count - 1);
+    }
+}
+
+/* Everybody is there and hears everything; whoever stopped is removed; the change comes to its end. */
+static void come_to_rest(struct run *r)
+{
+    for (uint32_t turn = 0; turn < 400; turn++) {
+        for (uint32_t id = 1; id < SITES_MAX; id++) {
+            struct site *s = &r->sites[id];
+            if (s->exists && !s->out && s->epoch && !s->up)
+                set_up(r, id, true);
+            if (s->exists && !s->out && s->epoch < r->newest)
+                adopt(r, id, r->newest);
+            struct ring_change remove = {.kind = RING_REMOVE, .member = id};
+            if (s->out && member_of(r->rings[r->newest], id))
+                (void)ask(r, &remove);
+        }
+        serve_all(r);
+        wait(r, 50 * MS);
+        for (uint32_t id = 1; id < SITES_MAX; id++) {
+            if (!lives(&r->sites[id]))
+                continue;
+            for (uint32_t other = 1; other < SITES_MAX; other++)
+                take_over(r, id, other);
+            for (uint32_t i = 0; i < 8 * SITES_MAX && r->sites[id].notes; i++)
+                hand_over(r, id);
+            say_whole(r, id);
+        }
+        const struct ring *ring = r->rings[r->newest];
+        bool rest =
+            drive(r, true) == RING_WAIT && ring->value.phase == RING_STABLE && !ring->value.queue_count;
+        bool notes = false, busy = r->letter_count;
+        for (uint32_t id = 1; id < SITES_MAX; id++) {
+            notes |= lives(&r->sites[id]) && r->sites[id].notes;
+            busy |= lives(&r->sites[id]) && coord_in_flight(r->sites[id].coord);
+        }
+        if (rest && !notes && !busy)
+            return;
+    }
+    fail_msg("it does not come to rest: epoch %u, phase %u", (uint32_t)r->newest,
+             r->rings[r->newest]->value.phase);
+}
+
+/* The newest of what was acknowledged is at a home; strict, at so many that every majority meets one. */
+static void check_rest(struct run *r)
+{
+    const struct ring *ring = r->rings[r->newest];
+    uint32_t homes[PREFERENCE_MAX], have = 0, have_strict = 0;
+    ring_preference(ring, r->partition, homes);
+    for (uint32_t i = 0; i < ring->homes; i++) {
+        have += r->sites[homes[i]].row >= r->promise;
+        have_strict += r->sites[homes[i]].row >= r->floor;
+    }
+    if (!r->lossy)
+        assert_true(have_strict >= ring->homes - (ring->homes / 2 + 1) + 1);
+    if (!r->lossy && !r->given_up)
+        assert_true(have >= 1);
+}
+
+static void begin_run(struct run *r)
+{
+    struct ring_value v = {.epoch = 1, .partitions = PARTITIONS, .member_count = 0};
+    struct member table[SITES_MAX] = {0};
+    uint32_t members = 2 + (uint32_t)prng_below(&r->prng, 6);
+    v.replicas = 1 + (uint32_t)prng_below(&r->prng, 4);
+    v.replicas = chance(r, 50) ? 3 : v.replicas;
+    v.next_id = members + 1;
+    v.member_count = members;
+    v.members = table;
+    for (uint32_t i = 0; i < members; i++) {
+        table[i] = (struct member){.id = i + 1, .store_id = i + 1, .weight = 1};
+        snprintf(table[i].name, sizeof table[i].name, "n%u", i + 1);
+        r->sites[i + 1] = (struct site){.exists = true, .up = true};
+    }
+    assert_int_equal(ring_create(&v, &r->rings[1]), KV_OK);
+    r->newest = 1;
+    r->partition = ring_partition(r->rings[1], key_token(r->key));
+    for (uint32_t id = 1; id <= members; id++)
+        adopt(r, id, 1);
+}
+
+static void one_run(uint64_t from)
+{
+    struct run *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    prng_init(&r->prng, from);
+    assert_int_equal(outbox_init(&r->out), KV_OK);
+    r->now = (struct now){.mono_us = 1000000, .wall_ms = START_MS + 1000};
+    r->key = bytes_str("key");
+    r->next_value = 1;
+    r->next_store = 1000;
+    r->strict_only = chance(r, 60);
+    r->step = 1 + (uint32_t)prng_below(&r->prng, 12);
+    r->loss = 20 + (uint32_t)prng_below(&r->prng, 300);
+    r->completion = 1 + (uint32_t)prng_below(&r->prng, 12);
+    r->adoption = 1 + (uint32_t)prng_below(&r->prng, 6);
+    begin_run(r);
+    for (uint32_t i = 0; i < EVENTS && r->newest < RINGS_MAX - 60; i++)
+        event(r);
+    come_to_rest(r);
+    check_rest(r);
+    for (uint32_t i = 0; i < r->op_count; i++)
+        assert_true(r->ops[i].over); /* answered, or its coordinator has stopped */
+    for (uint32_t id = 1; id < SITES_MAX; id++) {
+        if (!r->sites[id].coord)
+            continue;
+        seen.replanned += (uint32_t)coord_counters(r->sites[id].coord).replans;
+        coord_destroy(r->sites[id].coord);
+    }
+    for (uint64_t epoch = 1; epoch <= r->newest; epoch++)
+        ring_destroy(r->rings[epoch]);
+    outbox_deinit(&r->out);
+    free(r);
+}
+
+static uint64_t first_seed = 1, runs = RUNS, seed;
+
+static void random_runs(void **state)
+{
+    (void)state;
+    for (seed = first_seed; seed < first_seed + runs; seed++)
+        one_run(seed);
+    for (int put = 0; put < 2; put++)
+        print_message("%s: ok %u, not found %u, unavailable %u, timeout %u, overloaded %u\n",
+                      put ? "puts" : "gets", seen.answers[put][0], seen.answers[put][1], seen.answers[put][2],
+                      seen.answers[put][3], seen.answers[put][4]);
+    print_message("placed again %u, wrong ring %u, copies %u, handed over %u, moved on %u\n", seen.replanned,
+                  seen.wrong_ring, seen.copies, seen.handed_over, seen.moved_on);
+    for (uint32_t step = RING_BEGIN; step <= RING_UNDO; step++) {
+        print_message("%s: %u\n", ring_step_name(step), seen.steps[step]);
+        assert_true(runs < RUNS || seen.steps[step] > 10);
+    }
+    if (runs < RUNS)
+        return;
+    for (int put = 0; put < 2; put++) { /* the runs were worth something */
+        assert_true(seen.answers[put][0] > 10000);
+        assert_true(seen.answers[put][2] > 100 && seen.answers[put][3] > 100);
+    }
+    assert_true(seen.replanned > 1000 && seen.wrong_ring > 1000 && seen.copies > 1000);
+    assert_true(seen.handed_over > 100 && seen.moved_on > 10);
+}
+
+static int tell_seed(void **state)
+{
+    (void)state;
+    if (seed < first_seed + runs)
+        print_message("failed; replay with: coord_cluster_test %llu\n", (unsigned long long)seed);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(random_runs, tell_seed)};
+    if (argc > 1) {
+        first_seed = strtoull(argv[1], NULL, 10);
+        runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
