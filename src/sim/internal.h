@@ -22,6 +22,8 @@
 #define SIM_HOLD_LIMIT_US  UINT64_C(8000000) /* a stream held back longer breaks */
 #define SIM_HOLD_LOOK_US   UINT64_C(100000)
 #define SIM_EPOCHS_MAX     4096u
+#define SIM_CHECK_STEPS \
+    16u /* a node's invariants are looked at once in so many steps: all of them took a third of the time */
 
 /* Something that will happen. Heap-allocated ones begin their struct and are freed with free(). */
 struct sim_timer {
@@ -95,6 +97,7 @@ struct process {
     struct sim_store *store;
     struct node *node; /* NULL: not running */
     uint64_t serial;   /* of the life */
+    uint64_t steps;    /* of all lives */
     struct sim_timer tick;
     struct sim_timer doom; /* it dies then, or earlier: in the middle of its next write */
     bool doom_is_power;

@@ -371,7 +371,8 @@ void process_step(struct sim *s, struct process *p, const struct event *e)
     sim_note(s, p->index, e->type);
     struct now now = {.mono_us = 1000000 + s->now_us, .wall_ms = wall_ms(s, p)};
     node_step(p->node, now, e, &s->out);
-    node_check(p->node);
+    if (p->steps++ % SIM_CHECK_STEPS == 0)
+        node_check(p->node);
     sim_rings_watch(s, p->index);
     for (uint32_t i = 0; i < s->out.count; i++)
         carry_out(s, p, &s->out.effects[i]);
