@@ -65,8 +65,12 @@ struct lab {
     uint64_t messages, bytes; /* all that was sent */
     uint64_t merged;          /* rows that were written by anti-entropy */
     uint64_t round_us, scrub_us;
-    bool watch_busy; /* a node that writes rows must say that their partition is busy */
-                     /* Called with each message before it is delivered; it may change it. */
+    bool watch_busy;
+    /* a node that writes rows must say that their partition is busy */ /* Called before and after a node
+                                                                           is told something; NULL:
+                                                                           nobody. */
+    void (*around)(bool before);
+    /* Called with each message before it is delivered; it may change it. */
     void (*meddle)(struct lab *lab, uint32_t from, uint32_t to, struct message *m);
 };
 
@@ -161,9 +165,17 @@ static uint64_t lab_leaf(const struct lab *lab, const struct lab_store *st, uint
 
 static void lab_take(struct lab *lab, uint32_t node);
 
+static void lab_around(const struct lab *lab, bool before)
+{
+    if (lab->around)
+        lab->around(before);
+}
+
 static void lab_stored(struct lab *lab, uint32_t node, const struct event *in)
 {
+    lab_around(lab, true);
     entropy_stored(lab->nodes[node], lab->now, lab_hlc(lab), in, &lab->out);
+    lab_around(lab, false);
     lab_take(lab, node);
 }
 
@@ -297,10 +309,12 @@ static void lab_do_job(struct lab *lab, uint32_t i)
 static void lab_hear(struct lab *lab, uint32_t from, uint32_t to, struct message *m)
 {
     m->from = from;
+    lab_around(lab, true);
     if (m->type == MSG_ROOTS || m->type == MSG_COMPARE || m->type == MSG_MERGE)
         entropy_question(lab->nodes[to], lab->now, lab_hlc(lab), to_conn(from), m, &lab->out);
     else
         entropy_answer(lab->nodes[to], lab->now, lab_hlc(lab), from, m, &lab->out);
+    lab_around(lab, false);
     lab_take(lab, to);
 }
 
@@ -368,7 +382,9 @@ static void lab_tick(struct lab *lab)
     for (uint32_t id = 1; id <= lab->members; id++) {
         if (entropy_deadline_us(lab->nodes[id]) > lab->now.mono_us)
             continue;
+        lab_around(lab, true);
         entropy_tick(lab->nodes[id], lab->now, lab_hlc(lab), &lab->out);
+        lab_around(lab, false);
         lab_take(lab, id);
     }
 }

@@ -229,16 +229,16 @@ static void too_many_questions_are_refused(void **state)
 
 static void lie(struct lab *lab, uint32_t from, uint32_t to, struct message *m)
 {
-    static struct partition_leaves leaves[2];
+    static struct partition_leaves leaves[COMPARE_PARTITIONS_MAX + 1];
     static struct compare_conflict conflict = {COMPARE_DIGESTS_MAX - 1, {1, 1}};
     (void)to;
     if (from != 2)
         return;
     if (m->type == MSG_LEAVES && m->leaves.count > 0) {
-        leaves[0] = leaves[1] = m->leaves.partitions[0];
+        memcpy(leaves, m->leaves.partitions, m->leaves.count * sizeof leaves[0]);
         switch (prng_below(&lab->prng, 4)) {
         case 0: leaves[0].partition = 4000000; break;
-        case 1: m->leaves.count = 2; break; /* the same twice */
+        case 1: leaves[m->leaves.count++] = leaves[0]; break; /* the same twice */
         default: return;
         }
         m->leaves.partitions = leaves;
