@@ -297,11 +297,13 @@ static bool is_given_up(const struct process *p)
     return given_up;
 }
 
-/* A node that must not go on as it is leaves, and is started again by whoever looks after it. */
-static bool leaves_rightly(const struct process *p, int status)
+/* A node that must not go on as it is leaves, and is started again by whoever looks after it; or it has left
+ * the ring, died before it could say so, and finds out at its next start. */
+static bool leaves_rightly(const struct sim *s, const struct process *p, int status)
 {
+    bool is_out = is_given_up(p) || (sim_ring(s) && !sim_member(s, p->index));
     return status == KV_OK || (status == KV_E_STALE_STORE && p->put_back) ||
-           (status == KV_E_NOT_MEMBER && is_given_up(p));
+           (status == KV_E_NOT_MEMBER && is_out);
 }
 
 static void carry_out(struct sim *s, struct process *p, struct effect *e)
@@ -338,7 +340,7 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
     case EF_EXIT:
         p->exiting = true;
         p->exit_status = e->exit.status;
-        if (!s->failed && !leaves_rightly(p, e->exit.status)) {
+        if (!s->failed && !leaves_rightly(s, p, e->exit.status)) {
             s->failed = p->index;
             snprintf(s->failure, sizeof s->failure, "%s", e->exit.text);
         }
