@@ -42,6 +42,7 @@ done
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 UNIT_JOBS=2
+fuzzing= # pid of the fuzzers, when they run beside something
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
 CLUSTER_TIMEOUT_S=420
@@ -202,24 +203,30 @@ fuzz_one() {
         "$BUILD/fuzz/corpus/$name" "$seeds"
 }
 
-run_fuzz() {
+# build_fuzz: false, with the reason, when there is nothing to run.
+build_fuzz() {
     MODE=fuzz
-    echo "== fuzzers, $FUZZ_SECONDS s each"
     if ! echo 'int LLVMFuzzerTestOneInput(void){return 0;}' | clang -fsanitize=fuzzer -x c - -o "$RESULTS/probe" 2>/dev/null; then
         skip_one fuzz "needs clang with libFuzzer (Debian: clang, libclang-rt-14-dev)"
-        return
+        return 1
     fi
     rm -f "$RESULTS/probe"
     if ! env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j"$(nproc)" MODE=fuzz CC=clang BUILD="$BUILD" fuzzers; then
         echo "FAIL build fuzz"
         echo "0 1 0" >"$RESULTS/build-fuzz"
-        return
+        return 1
     fi
-    local source name
+}
+
+# run_fuzz JOBS: so many harnesses at a time.
+run_fuzz() {
+    local jobs=$1 source name
+    MODE=fuzz
+    echo "== fuzzers, $FUZZ_SECONDS s each"
     for source in tests/fuzz/*_fuzz.c; do
         name=$(basename "$source" .c)
         wanted "$name" || continue
-        while [ "$(jobs -rp | wc -l)" -ge "$UNIT_JOBS" ]; do wait -n || true; done
+        while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
         fuzz_one "$name" &
     done
     wait
@@ -274,6 +281,7 @@ run_cluster() {
         if [ "$1" = release ] && grep -q '^# alone' "$script"; then alone+=("$script"); else together+=("$script"); fi
     done
     run_lanes "$1" "$CLUSTER_TIMEOUT_S" "${together[@]}"
+    [ -z "$fuzzing" ] || wait "$fuzzing" || true
     run_scripts "$1" "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }
 
@@ -281,7 +289,7 @@ begin=$SECONDS
 case $WHAT in
 checks) run_checks ;;
 unit) run_unit "$MODE" ;;
-fuzz) run_fuzz ;;
+fuzz) ! build_fuzz || run_fuzz "$UNIT_JOBS" ;;
 sim) run_sim "$MODE" ;;
 cluster) run_cluster "$MODE" ;;
 all)
@@ -291,8 +299,10 @@ all)
     done
     run_checks
     for mode in "${built[@]}"; do run_unit "$mode"; done
-    run_fuzz
     [[ " ${built[*]} " != *" release "* ]] || run_sim release
+    # Tests of clusters mostly wait: a core is free for the fuzzers beside those that measure nothing.
+    ! build_fuzz || run_fuzz 1 &
+    fuzzing=$!
     for mode in "${built[@]}"; do run_cluster "$mode"; done
     ;;
 esac

@@ -4,7 +4,6 @@
 # moves than has to.
 #
 #   KV_LONG=1    the whole word list; 5 to 8 one by one, three at once, down to 3; and how long requests take
-# alone: with KV_LONG it measures how long requests take
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

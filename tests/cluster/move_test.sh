@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Partitions move under load while nodes are killed: the new home, twice; a source; and a node that leaves, for good,
 # with half of its rows still to be given. Nothing acknowledged is lost, and what was taken over once is not again.
-# modes: release asan
+# modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
