@@ -8,8 +8,9 @@
 #include "sim/operator.h"
 #include "sim/rings.h"
 
-#define ACTIVE_MAX 16u
-#define DOOM_US    UINT64_C(40000) /* shorter than any fault */
+#define ACTIVE_MAX    16u
+#define DOOM_US       UINT64_C(40000) /* shorter than any fault */
+#define STOP_LIMIT_US UINT64_C(10000000)
 
 /* What befalls a change of the ring on purpose. */
 #define AT_TURNS                                                                                 \
@@ -477,11 +478,22 @@ void faults_on(struct faults *f)
         sim_schedule(f->sim, &f->next, f->sim->now_us + sim_between(f->sim, 0, f->gap_us));
 }
 
+static bool all_stopped(struct sim *s, void *arg)
+{
+    const struct faults *f = arg;
+    for (uint32_t i = 0; i < ACTIVE_MAX; i++)
+        if (f->active[i].active && f->active[i].class == FAULT_STOP && sim_node(s, f->active[i].a))
+            return false;
+    return true;
+}
+
+/* A process that is about to end does so first: nobody would start it again afterwards. */
 void faults_heal(struct faults *f)
 {
     f->on = false;
     sim_cancel(f->sim, &f->next);
     sim_cancel(f->sim, &f->end);
+    (void)sim_run_until(f->sim, all_stopped, f, STOP_LIMIT_US);
     for (uint32_t i = 0; i < ACTIVE_MAX; i++)
         if (f->active[i].active)
             wind_up(f, &f->active[i]);
