@@ -12,7 +12,7 @@ LONG=${KV_LONG:-}
 need_words
 words_tsv >"$TMP/words.tsv"
 [ -n "$LONG" ] || { head -n 20000 "$TMP/words.tsv" >"$TMP/some.tsv"; mv "$TMP/some.tsv" "$TMP/words.tsv"; }
-members() { kvcli ring --tsv | cut -f1 | paste -sd' '; }
+members() { kvcli ring --tsv | cut -f1 | sort -V | paste -sd' '; } # in whichever order they came
 stable() { kvcli --json status | grep -q '"phase":"stable","queue":\[\]'; }
 are() { stable && [ "$(members)" = "$1" ]; }
 balanced() { # TEXT
