@@ -281,7 +281,7 @@ run_cluster() {
         if [ "$1" = release ] && grep -q '^# alone' "$script"; then alone+=("$script"); else together+=("$script"); fi
     done
     run_lanes "$1" "$CLUSTER_TIMEOUT_S" "${together[@]}"
-    [ -z "$fuzzing" ] || wait "$fuzzing" || true
+    [ -z "$fuzzing" ] || wait "$fuzzing" 2>/dev/null || true
     run_scripts "$1" "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }
 
