@@ -446,6 +446,11 @@ typedef void (*kv_fault_fn)(const struct kv_faults *faults, void *arg);
 int kv_fault(struct kv *kv, const struct kv_fault *fault, const struct kv_request *request, kv_fault_fn done,
              void *arg);
 
+/* The same on the client's side: from now on only these nodes ("HOST:PORT,...", as the ring names them) are
+ * reached; what goes to others, and comes from them, is lost without a word, as over a cut line. NULL: all
+ * are again. KV_E_INVALID, KV_E_NO_MEMORY: nothing has changed. */
+int kv_reach(struct kv *kv, const char *nodes);
+
 /* ---- Blocking ---- */
 
 /* A handle with a loop of its own, for programs that have none. Every call above works on it too; their

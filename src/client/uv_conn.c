@@ -39,6 +39,7 @@ struct kv_conn {
     uv_tcp_t tcp;
     uv_connect_t connect;
     uv_getaddrinfo_t lookup;
+    bool cut; /* what goes through it is lost (uv_reach.c) */
     bool looking_up;
     bool tcp_closed;
     struct list dirty;
@@ -264,6 +265,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct kv_conn *c = stream->data;
     struct kv *kv = c->kv;
     int rc = KV_OK;
+    if (c->cut)
+        return;
     if (n < 0) {
         lost(c, n == UV_EOF ? "it closed the connection" : uv_strerror((int)n));
         return;
@@ -322,7 +325,7 @@ static void on_written(uv_write_t *request, int status)
     output_clear(&c->writing);
     if (c->state != CONN_OPEN)
         return;
-    if (status < 0)
+    if (status < 0 && !c->cut)
         lost(c, uv_strerror(status));
     else
         kv_conn_flush(c);
@@ -354,6 +357,10 @@ void kv_conn_flush(struct kv_conn *c)
     list_remove(&c->dirty);
     if (c->state != CONN_OPEN || c->write_out || c->out.bytes.len == 0)
         return; /* on_written comes back to it */
+    if (c->cut) {
+        output_clear(&c->out);
+        return;
+    }
     uv_buf_t *vectors = NULL;
     int count = output_vectors(&c->out, &vectors);
     int rc = count < 0 ? count : uv_try_write((uv_stream_t *)&c->tcp, vectors, (unsigned)count);
@@ -372,12 +379,23 @@ struct kv_conn *kv_conn_of_dirty(struct list *link)
     return container_of(link, struct kv_conn, dirty);
 }
 
+void kv_conn_reach(struct kv *kv, uint32_t peer)
+{
+    struct kv_conn *c = kv->conns[peer];
+    if (!c)
+        return;
+    bool was = c->cut;
+    c->cut = !kv_reaches(kv, &c->addr);
+    if (was && !c->cut)
+        lost(c, "the line was cut");
+}
+
 /* ---- connecting ---- */
 
 static void on_connect(uv_connect_t *request, int status)
 {
     struct kv_conn *c = request->data;
-    if (c->state == CONN_CLOSED)
+    if (c->state == CONN_CLOSED || c->cut)
         return;
     if (status == 0)
         status = uv_tcp_nodelay(&c->tcp, 1);
@@ -454,11 +472,14 @@ void kv_conn_dial(struct kv *kv, uint32_t peer, const struct addr *addr)
     c->kv = kv;
     c->peer = peer;
     c->addr = *addr;
+    c->cut = !kv_reaches(kv, addr);
     uv_tcp_init(kv->loop, &c->tcp);
     uv_unref((uv_handle_t *)&c->tcp); /* only requests keep the loop alive */
     c->tcp.data = c;
     kv->conns[peer] = c;
     kv->conn_count++;
+    if (c->cut)
+        return; /* nobody answers */
     if (uv_ip4_addr(addr->host, addr->port, (struct sockaddr_in *)&sa) == 0 ||
         uv_ip6_addr(addr->host, addr->port, (struct sockaddr_in6 *)&sa) == 0)
         connect_to(c, (struct sockaddr *)&sa);

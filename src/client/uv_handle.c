@@ -166,6 +166,7 @@ static void free_handle(struct kv *kv)
     client_destroy(kv->core);
     arena_deinit(&kv->arena);
     free(kv->conns);
+    free(kv->reach);
     free(kv->received);
     free(kv);
     if (on_closed)

@@ -29,7 +29,9 @@ struct kv {
     uint32_t conn_count;    /* connections not freed yet */
     struct kv_conn **conns; /* by peer; NULL: none */
     uint32_t conn_cap;
-    struct list dirty;    /* connections with something to write */
+    struct list dirty;  /* connections with something to write */
+    struct addr *reach; /* a lab's fault: nothing else is reached. NULL: none */
+    uint32_t reach_count;
     uint8_t *received;    /* KV_RECEIVE_BYTES */
     struct arena arena;   /* of one message */
     uint32_t outstanding; /* requests whose callback has not returned */
@@ -53,5 +55,9 @@ void kv_conn_send(struct kv *kv, uint32_t peer, const struct message *m);
 void kv_conn_flush(struct kv_conn *c);
 void kv_conn_freed(struct kv *kv); /* uv_handle.c: one less to wait for when closing */
 struct kv_conn *kv_conn_of_dirty(struct list *link);
+void kv_conn_reach(struct kv *kv, uint32_t peer); /* whether it is cut off may have changed */
+
+/* uv_reach.c */
+bool kv_reaches(const struct kv *kv, const struct addr *addr);
 
 #endif

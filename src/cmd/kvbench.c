@@ -31,7 +31,12 @@ enum {
     KEY_SKEW,
     KEY_QUIET,
     KEY_REDIS,
-    KEY_REDIS_WAIT
+    KEY_REDIS_WAIT,
+    KEY_SIDE,
+    KEY_BUCKET,
+    KEY_EVENTS,
+    KEY_PHASES,
+    KEY_ANY_NODE
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -63,6 +68,8 @@ static const struct argp_option OPTIONS[] = {
     {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
     {"quiet", KEY_QUIET, 0, 0, "No line a second, also on a terminal", 0},
     {"history", KEY_HISTORY, "FILE", 0, "Record every operation", 0},
+    {"side", KEY_SIDE, "HOST:PORT,...", 0,
+     "From SIGUSR1 to SIGUSR2 the clients reach these nodes only, as behind a cut line", 0},
     {0, 0, 0, 0, "Redis in its place, to compare (workloads put and get):", 4},
     {"redis", KEY_REDIS, "HOST:PORT,...", 0,
      "A primary (a put is SET, then WAIT 1), or the primaries of a cluster of Redis in slot order", 0},
@@ -75,6 +82,14 @@ static const struct argp_option OPTIONS[] = {
      "Puts of different clients closer than this are not ordered by the store's promise, unless they are "
      "strict "
      "(10)",
+     0},
+    {0, 0, 0, 0, "timeline (and --skew-ms, --json):", 6},
+    {"bucket", KEY_BUCKET, "MS", 0, "A line for so much time (100)", 0},
+    {"phases", KEY_PHASES, 0, 0, "A line for each phase of --events instead", 0},
+    {"events", KEY_EVENTS, "FILE", 0,
+     "When phases begin: lines of <ns><TAB><name>; time is told from the first", 0},
+    {0, 0, 0, 0, "names:", 7},
+    {"any-node", KEY_ANY_NODE, 0, 0, "Clients go where their topology sends them, not only to their own node",
      0},
     {0},
 };
@@ -121,6 +136,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_FINAL: o->final = arg; break;
     case KEY_NO_FINAL: o->no_final = true; break;
     case KEY_SKEW: o->skew_ms = (uint32_t)number(state, "--skew-ms", arg, 0, 60000); break;
+    case KEY_SIDE: o->side = arg; break;
+    case KEY_BUCKET: o->bucket_ms = (uint32_t)number(state, "--bucket", arg, 1, 3600000); break;
+    case KEY_EVENTS: o->events = arg; break;
+    case KEY_ANY_NODE: o->any_node = true; break;
+    case KEY_PHASES: o->phases = true; break;
     case KEY_REDIS: o->redis = arg; break;
     case KEY_REDIS_WAIT:
         if (strcmp(arg, "each") != 0 && strcmp(arg, "batch") != 0)
@@ -144,16 +164,28 @@ static const char DOC[] =
     "  kvbench --workload put --clients 50 --pipeline 16 --json\n"
     "  kvbench --workload a --rate 2000 --duration 60 --history run.jsonl\n"
     "  kvbench check run.jsonl\n"
-    "  kvbench check --no-final run.jsonl\n\n"
+    "  kvbench check --no-final run.jsonl\n"
+    "  kvbench timeline --bucket 100 run.jsonl > availability.csv\n"
+    "  kvbench clock > events; kvbench timeline --phases --events events run.jsonl\n"
+    "  kvbench names --ops 10000 --rate 1000 --json\n\n"
     "check reads what each key that was put holds now, and shows the few operations that prove a violation:\n"
     "  lost    an acknowledged put; the key is absent, or holds a put that had ended before it began\n"
     "  own     a strict get that returned something older than its client had put or read before\n"
     "  linear  answers of a key, all of whose operations are strict, that no order of them explains\n"
     "  absent  a value that came back after its delete was acknowledged, it was seen to be gone, or "
     "expired\n\n"
+    "timeline prints CSV: operations that began in each span of time, those that failed, gets that missed a "
+    "key\n"
+    "that was there or were stale, the percentage answered, latencies of those answered, the time until "
+    "nothing\n"
+    "failed any more (empty: until the end something did), the longest time without any answer.\n"
+    "clock prints the time of histories, which is monotonic, in nanoseconds.\n"
+    "names changes --ops names through random nodes and asks every node until all answer with the new "
+    "value.\n\n"
     "Exit status: 0 ok, 1 check found violations, 2 wrong usage, 7 no node reachable.";
 
-static const struct argp PARSER = {OPTIONS, parse, "\ncheck HISTORY...", DOC, 0, 0, 0};
+static const struct argp PARSER = {
+    OPTIONS, parse, "\ncheck HISTORY...\ntimeline HISTORY...\nnames\nclock", DOC, 0, 0, 0};
 
 static int usage(const char *text)
 {
@@ -220,5 +252,18 @@ int main(int argc, char **argv)
             return usage("check: which history?");
         return bench_check(&o);
     }
+    if (o.file_count && strcmp(o.files[0], "timeline") == 0) {
+        if (o.file_count < 2)
+            return usage("timeline: which history?");
+        if (o.phases && !o.events)
+            return usage("--phases needs --events");
+        return bench_timeline(&o);
+    }
+    if (o.file_count == 1 && strcmp(o.files[0], "clock") == 0) {
+        printf("%llu\n", (unsigned long long)uv_hrtime());
+        return 0;
+    }
+    if (o.file_count == 1 && strcmp(o.files[0], "names") == 0)
+        return bench_names(&o);
     return run(&o);
 }

@@ -18,12 +18,14 @@ struct bench_options {
     const char *final;
     const char *redis; /* addresses; NULL: Gureum is measured */
     uint64_t records, ops, seed;
-    uint32_t value_size, clients, pipeline, timeout_ms, skew_ms;
+    const char *events; /* timeline: when each phase began */
+    const char *side;   /* the nodes that can be reached while the network is cut */
+    uint32_t value_size, clients, pipeline, timeout_ms, skew_ms, bucket_ms;
     double duration_s, rate;
     uint8_t r, w;
     enum distribution distribution;
-    bool strict, load, json, unique, quiet, no_final, redis_batch;
-    int file_count; /* check: HISTORY... */
+    bool strict, load, json, unique, quiet, no_final, redis_batch, phases, any_node;
+    int file_count; /* check, timeline: HISTORY... */
     char *files[64];
 };
 
@@ -60,5 +62,11 @@ void bench_report(const struct bench_options *o, const char *phase, const struct
 
 /* kvbench check: 0 nothing found, 1 violations, 2 usage, 7 no node. */
 int bench_check(const struct bench_options *o);
+
+/* kvbench timeline: 0, 2 a file that is none. */
+int bench_timeline(const struct bench_options *o);
+
+/* kvbench names: how soon every node answers with a name's new value. 0, 2 usage, 7 no node. */
+int bench_names(const struct bench_options *o);
 
 #endif

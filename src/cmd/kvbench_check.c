@@ -41,44 +41,11 @@ struct check {
 static int on_line(const struct history_line *l, void *arg)
 {
     struct check *c = arg;
-    struct history_op op = {
-        .start_ns = l->start_ns,
-        .end_ns = l->end_ns,
-        .ttl_ns = l->ttl_ns,
-        .value = HISTORY_ABSENT,
-        .client = c->file << HISTORY_CLIENT_BITS | l->client,
-        .kind = (uint8_t)l->op,
-        .outcome = (uint8_t)history_outcome_of(l),
-        .strict = l->strict,
-    };
-    if (l->client >= 1u << HISTORY_CLIENT_BITS)
-        return KV_E_MALFORMED;
-    int rc = history_key(&c->history, bytes_str(l->key), &op.key);
-    bool holds = l->op == HISTORY_PUT || (l->op == HISTORY_GET && op.outcome == HISTORY_OK);
-    if (rc == KV_OK && l->value && holds)
-        rc = history_value(&c->history, bytes_str(l->value), &op.value);
-    if (rc == KV_OK)
-        rc = history_append(&c->history, &op);
+    struct history_op op;
+    int rc = history_enter(&c->history, l, c->file, &op);
     c->put_count += l->op == HISTORY_PUT;
     c->acked_count += l->op == HISTORY_PUT && op.outcome == HISTORY_OK;
     c->last_ns = l->end_ns > c->last_ns ? l->end_ns : c->last_ns;
-    return rc == KV_E_INVALID ? KV_E_MALFORMED : rc;
-}
-
-static int read_history(struct check *c, const char *name)
-{
-    uint64_t line = 0;
-    FILE *f = fopen(name, "rb");
-    if (!f) {
-        fprintf(stderr, "kvbench: cannot read %s: %m\n", name);
-        return KV_E_IO;
-    }
-    int rc = history_read(f, on_line, c, &line);
-    fclose(f);
-    if (rc == KV_E_MALFORMED)
-        fprintf(stderr, "kvbench: %s:%llu is no line of a history\n", name, (unsigned long long)line);
-    else if (rc != KV_OK)
-        fprintf(stderr, "kvbench: %s: %s\n", name, kv_error_text(rc));
     return rc;
 }
 
@@ -87,7 +54,7 @@ static int read_histories(struct check *c)
     int rc = KV_OK;
     for (int i = 1; i < c->o->file_count && rc == KV_OK; i++) {
         c->file = (uint32_t)i - 1;
-        rc = read_history(c, c->o->files[i]);
+        rc = history_read_file(c->o->files[i], on_line, c);
     }
     if (rc != KV_OK)
         return rc;

@@ -274,3 +274,43 @@ int history_read(FILE *f, int (*visit)(const struct history_line *line, void *ar
     free(text);
     return rc;
 }
+
+int history_read_file(const char *name, int (*visit)(const struct history_line *line, void *arg), void *arg)
+{
+    uint64_t line = 0;
+    FILE *f = fopen(name, "rb");
+    if (!f) {
+        fprintf(stderr, "kvbench: cannot read %s: %m\n", name);
+        return KV_E_IO;
+    }
+    int rc = history_read(f, visit, arg, &line);
+    fclose(f);
+    if (rc == KV_E_MALFORMED)
+        fprintf(stderr, "kvbench: %s:%llu is no line of a history\n", name, (unsigned long long)line);
+    else if (rc != KV_OK)
+        fprintf(stderr, "kvbench: %s: %s\n", name, kv_error_text(rc));
+    return rc;
+}
+
+int history_enter(struct history *h, const struct history_line *l, uint32_t file, struct history_op *out)
+{
+    *out = (struct history_op){
+        .start_ns = l->start_ns,
+        .end_ns = l->end_ns,
+        .ttl_ns = l->ttl_ns,
+        .value = HISTORY_ABSENT,
+        .client = file << HISTORY_CLIENT_BITS | l->client,
+        .kind = (uint8_t)l->op,
+        .outcome = (uint8_t)history_outcome_of(l),
+        .strict = l->strict,
+    };
+    if (l->client >= 1u << HISTORY_CLIENT_BITS)
+        return KV_E_MALFORMED;
+    int rc = history_key(h, bytes_str(l->key), &out->key);
+    bool holds = l->op == HISTORY_PUT || (l->op == HISTORY_GET && out->outcome == HISTORY_OK);
+    if (rc == KV_OK && l->value && holds)
+        rc = history_value(h, bytes_str(l->value), &out->value);
+    if (rc == KV_OK)
+        rc = history_append(h, out);
+    return rc == KV_E_INVALID ? KV_E_MALFORMED : rc;
+}

@@ -31,6 +31,13 @@ int history_write(FILE *f, const struct history_line *line);
  * `visit` returned, with `*bad` the number of the line. */
 int history_read(FILE *f, int (*visit)(const struct history_line *line, void *arg), void *arg, uint64_t *bad);
 
+/* The same of a file by its name; what goes wrong is said on standard error. */
+int history_read_file(const char *name, int (*visit)(const struct history_line *line, void *arg), void *arg);
+
+/* Appends a line of file number `file` (from 0) to a history; clients of different files are kept apart.
+ * `out` is what was appended. KV_E_MALFORMED: a client's number or times that cannot be. */
+int history_enter(struct history *h, const struct history_line *line, uint32_t file, struct history_op *out);
+
 /* What became of it: a get's answer is known or not, a write may also be surely not done. */
 enum history_outcome history_outcome_of(const struct history_line *line);
 

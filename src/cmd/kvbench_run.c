@@ -4,6 +4,7 @@
  * when it was due, so that a store that stalls is charged for everybody who waited (no coordinated omission).
  * Without one, the next operation starts when the last one ends. */
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ struct run {
     struct bench_result *result;
     uv_loop_t loop;
     uv_timer_t second, clock;
+    uv_signal_t cut, heal; /* --side */
     struct workload workload;
     bool load_phase;
     struct client *clients;
@@ -80,6 +82,8 @@ static void run_close(struct run *r)
     r->over = true;
     uv_close((uv_handle_t *)&r->second, NULL);
     uv_close((uv_handle_t *)&r->clock, NULL);
+    uv_close((uv_handle_t *)&r->cut, NULL);
+    uv_close((uv_handle_t *)&r->heal, NULL);
     for (uint32_t i = 0; i < r->o->clients; i++)
         kv_close(r->clients[i].kv, NULL, NULL);
 }
@@ -251,6 +255,18 @@ static void on_second(uv_timer_t *timer)
     histogram_reset(&r->interval);
 }
 
+/* SIGUSR1 cuts the network between the nodes of --side, with our clients, and all others; SIGUSR2 heals it.
+ */
+static void on_side(uv_signal_t *signal, int number)
+{
+    struct run *r = signal->data;
+    for (uint32_t i = 0; i < r->o->clients && !r->over; i++) {
+        int rc = kv_reach(r->clients[i].kv, number == SIGUSR1 ? r->o->side : NULL);
+        if (rc != KV_OK)
+            fprintf(stderr, "kvbench: --side %s: %s\n", r->o->side, kv_error_text(rc));
+    }
+}
+
 static int open_clients(struct run *r)
 {
     const struct bench_options *o = r->o;
@@ -276,7 +292,13 @@ static void run_begin(struct run *r)
         r->end_ns = r->begun_ns + (uint64_t)(o->duration_s * 1e9);
     uv_timer_init(&r->loop, &r->second);
     uv_timer_init(&r->loop, &r->clock);
-    r->second.data = r->clock.data = r;
+    uv_signal_init(&r->loop, &r->cut);
+    uv_signal_init(&r->loop, &r->heal);
+    r->second.data = r->clock.data = r->cut.data = r->heal.data = r;
+    if (o->side) {
+        uv_signal_start(&r->cut, on_side, SIGUSR1);
+        uv_signal_start(&r->heal, on_side, SIGUSR2);
+    }
     uv_timer_start(&r->second, on_second, 1000, 1000);
     uv_timer_start(&r->clock, on_clock, 0, 1);
     if (o->rate == 0)

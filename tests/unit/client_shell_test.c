@@ -400,6 +400,32 @@ static void mute_node_times_out(void **state)
     kv_disconnect(kv);
 }
 
+/* Behind a cut line requests run out of time, as with a node that is gone; then all is well again, on a new
+ * connection. A line may be cut before there is one. */
+static void cut_lines(void **state)
+{
+    (void)state;
+    struct kv_options options = options_for(WELL, "127.0.0.1");
+    struct kv *kv;
+    struct kv_result r;
+    options.timeout_ms = 200;
+    for (int dialled = 0; dialled < 2; dialled++) {
+        assert_int_equal(kv_connect(&options, &kv), KV_OK);
+        if (dialled)
+            assert_int_equal(kv_put_wait(kv, "k", 1, "v", 1, NULL, &r), KV_OK);
+        assert_int_equal(kv_reach(kv, "127.0.0.1:1,127.0.0.1:2"), KV_OK);
+        assert_int_not_equal(kv_put_wait(kv, "k", 1, "lost", 4, NULL, &r), KV_OK);
+        assert_int_equal(kv_reach(kv, "no address"), KV_E_INVALID);
+        assert_int_not_equal(kv_get_wait(kv, "k", 1, NULL, &r), KV_OK);
+        assert_int_equal(kv_reach(kv, NULL), KV_OK);
+        assert_int_equal(kv_put_wait(kv, "k", 1, "back", 4, NULL, &r), KV_OK);
+        assert_int_equal(kv_reach(kv, options.nodes), KV_OK); /* the node is on our side */
+        assert_int_equal(kv_get_wait(kv, "k", 1, NULL, &r), KV_OK);
+        assert_memory_equal(r.value, "back", 4);
+        kv_disconnect(kv);
+    }
+}
+
 /* ---- asynchronous calls ---- */
 
 struct flood {
@@ -532,6 +558,7 @@ int main(void)
         cmocka_unit_test(bad_nodes_are_left),  cmocka_unit_test(nobody_listens),
         cmocka_unit_test(mute_node_times_out), cmocka_unit_test(many_requests_in_flight),
         cmocka_unit_test(every_way_to_close),  cmocka_unit_test(bad_options),
+        cmocka_unit_test(cut_lines),
     };
     return cmocka_run_group_tests(tests, start_node, stop_node);
 }
