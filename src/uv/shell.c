@@ -133,28 +133,10 @@ void shell_refuse_frame(struct shell *s, struct conn *c, int rc)
 
 /* ---- the clockwork ---- */
 
-static void on_tick(uv_timer_t *timer)
+static void on_tick(void *context)
 {
-    struct shell *s = container_of(timer, struct shell, tick);
     struct event e = {.type = EV_TICK};
-    s->armed_us = 0;
-    shell_step(s, &e);
-}
-
-static void arm_tick(struct shell *s)
-{
-    uint64_t deadline = node_deadline_us(s->node);
-    if (deadline == s->armed_us)
-        return;
-    s->armed_us = deadline;
-    if (deadline == UINT64_MAX) {
-        uv_timer_stop(&s->tick);
-        return;
-    }
-    uint64_t now = shell_now_us();
-    uint64_t ms = deadline > now ? (deadline - now + 999) / 1000 : 0;
-    uv_update_time(s->loop);
-    uv_timer_start(&s->tick, on_tick, ms, 0);
+    shell_step(context, &e);
 }
 
 static void on_again(uv_idle_t *idle)
@@ -205,7 +187,7 @@ static void on_prepare(uv_prepare_t *prepare)
         return;
     end_turn(s);
     if (!s->ended)
-        arm_tick(s);
+        alarm_set(&s->tick, node_deadline_us(s->node));
 }
 
 /* Stamps are made of wall time, so who keeps the clock should know when it was set. */
@@ -269,7 +251,7 @@ void shell_end(struct shell *s, int status)
     names_end(&s->names);
     tcp_close_all(s);
     delay_deinit(s);
-    uv_handle_t *const handles[] = {(uv_handle_t *)&s->udp,    (uv_handle_t *)&s->tick,
+    uv_handle_t *const handles[] = {(uv_handle_t *)&s->udp,    (uv_handle_t *)&s->tick.timer,
                                     (uv_handle_t *)&s->second, (uv_handle_t *)&s->prepare,
                                     (uv_handle_t *)&s->again,  (uv_handle_t *)&s->sigterm,
                                     (uv_handle_t *)&s->sigint};
@@ -310,7 +292,7 @@ int shell_start(struct shell *s, uv_loop_t *loop, const struct shell_options *op
     }
     rowcount_init(&s->rows, store);
     rowcount_poll(&s->rows, loop, 0);
-    uv_timer_init(loop, &s->tick);
+    alarm_init(&s->tick, loop, on_tick, s);
     uv_timer_init(loop, &s->second);
     uv_timer_start(&s->second, on_second, 1000, 1000);
     struct now now = shell_now(s);

@@ -12,6 +12,7 @@
 
 #include "base/map.h"
 #include "node/node.h"
+#include "uv/alarm.h"
 #include "uv/conn.h"
 #include "uv/fault.h"
 #include "uv/names.h"
@@ -109,8 +110,7 @@ struct shell {
     struct complaint complaints[COMPLAINTS_MAX];
     uint64_t complaints_lost; /* there was no place for their hosts */
     /* Time. */
-    uv_timer_t tick;
-    uint64_t armed_us; /* the deadline that `tick` is set for */
+    struct alarm tick; /* the node's deadline */
     uv_timer_t second;
     int64_t wall_ahead_ms; /* wall - monotonic clock, a second ago */
     uv_prepare_t prepare;
