@@ -22,6 +22,7 @@ Usage: $ME COMMAND [OPTIONS]
   remove I [--dead]      a node leaves the ring and stops; --dead: it is not there any more
   wait alive|dead I...   return when every living node sees it so
   logs I     follow a node's log
+  contrast   a centre against no centre, measured (contrast --help)
   env        print lines for a shell: PATH and KV_NODES (eval "\$($ME env)")
 
 Options of up:
@@ -502,6 +503,7 @@ cmd_clean() {
     say "deleted"
 }
 
+[ "${1:-}" != contrast ] || exec "$TOP/scripts/contrast.sh" "${@:2}"
 parse "$@"
 [ -z "$DEAD" ] || [ "$COMMAND" = remove ] || wrong "--dead is for remove"
 [ -z "$NO_WAIT" ] || [ "$COMMAND" = add ] || wrong "--no-wait is for add"

@@ -6,16 +6,17 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'TEXT'
-usage: scripts/deps.sh [--test] [--user] [--list]
+usage: scripts/deps.sh [--test] [--contrast] [--user] [--list]
 
 Installs the packages that building and running Gureum needs and that are not there, with apt. Says first what is
 missing and what it runs; asks for sudo only when it is not root.
 
-  --test   also those that `make test` and `make fuzz` need
-  --user   for people without root: downloads the missing packages and what they depend on, and unpacks them below
-           .deps/ in the project, where the Makefile finds them; nothing outside the project is changed
-  --list   print the packages and stop
-  --help   this text
+  --test       also those that `make test` and `make fuzz` need
+  --contrast   those that draw the plots of `scripts/cluster.sh contrast`, and no others
+  --user       for people without root: downloads the missing packages and what they depend on, and unpacks them
+               below .deps/ in the project, where the Makefile finds them; nothing outside the project is changed
+  --list       print the packages and stop
+  --help       this text
 
 examples:
   scripts/deps.sh                  what `scripts/cluster.sh up` needs
@@ -34,12 +35,16 @@ TEST_PACKAGES=(
     tmux # a terminal for kvcli watch
     shellcheck clang-format-14 clang libclang-rt-14-dev
 )
+CONTRAST_PACKAGES=(
+    gnuplot-nox # plots
+)
 
 packages=("${BUILD_PACKAGES[@]}")
 user=no list=no
 for word; do
     case $word in
     --test) packages+=("${TEST_PACKAGES[@]}") ;;
+    --contrast) packages=("${CONTRAST_PACKAGES[@]}") ;;
     --user) user=yes ;;
     --list) list=yes ;;
     --help | -h) usage; exit 0 ;;

@@ -56,7 +56,7 @@ static const struct argp_option OPTIONS[] = {
     {"clients", KEY_CLIENTS, "N", 0, "Clients, each with connections of its own (50)", 0},
     {"pipeline", KEY_PIPELINE, "N", 0, "Operations of one client in flight (1)", 0},
     {"rate", KEY_RATE, "OPS", 0, "Operations a second in all; latency then counts from when each was due", 0},
-    {"duration", KEY_DURATION, "S", 0, "Seconds (10)", 0},
+    {"duration", KEY_DURATION, "S", 0, "Seconds (10); SIGTERM ends it early, in peace", 0},
     {"ops", KEY_OPS, "N", 0, "Stop after N operations instead", 0},
     {0, 0, 0, 0, "Of whom, and how it is told:", 3},
     {"nodes", 'n', "HOST:PORT,...", 0, "Nodes to begin with; else $KV_NODES, else 127.0.0.1:7601 to 7605", 0},

@@ -29,6 +29,7 @@ struct run {
     uv_loop_t loop;
     uv_timer_t second, clock;
     uv_signal_t cut, heal; /* --side */
+    uv_signal_t stop;
     struct workload workload;
     bool load_phase;
     struct client *clients;
@@ -84,6 +85,7 @@ static void run_close(struct run *r)
     uv_close((uv_handle_t *)&r->clock, NULL);
     uv_close((uv_handle_t *)&r->cut, NULL);
     uv_close((uv_handle_t *)&r->heal, NULL);
+    uv_close((uv_handle_t *)&r->stop, NULL);
     for (uint32_t i = 0; i < r->o->clients; i++)
         kv_close(r->clients[i].kv, NULL, NULL);
 }
@@ -267,6 +269,17 @@ static void on_side(uv_signal_t *signal, int number)
     }
 }
 
+/* Nothing new is started; what is in flight ends. Once more, and the program is killed as any other. */
+static void on_stop(uv_signal_t *signal, int number)
+{
+    struct run *r = signal->data;
+    (void)number;
+    uv_signal_stop(signal);
+    r->limit = r->started;
+    if (r->finished == r->started)
+        run_close(r);
+}
+
 static int open_clients(struct run *r)
 {
     const struct bench_options *o = r->o;
@@ -294,7 +307,9 @@ static void run_begin(struct run *r)
     uv_timer_init(&r->loop, &r->clock);
     uv_signal_init(&r->loop, &r->cut);
     uv_signal_init(&r->loop, &r->heal);
-    r->second.data = r->clock.data = r->cut.data = r->heal.data = r;
+    uv_signal_init(&r->loop, &r->stop);
+    uv_signal_start(&r->stop, on_stop, SIGTERM);
+    r->second.data = r->clock.data = r->cut.data = r->heal.data = r->stop.data = r;
     if (o->side) {
         uv_signal_start(&r->cut, on_side, SIGUSR1);
         uv_signal_start(&r->heal, on_side, SIGUSR2);
