@@ -3,7 +3,6 @@
 # dies. Sourced by contrast.sh.
 
 GROWTH_NODES=3,5,10,20,50,100         # throughput
-CONTROL_NODES=3,10,30,100,300,1000    # control traffic
 ETCD_RUNS=5 ETCD_BASE=17500
 ETCD=()                               # pids of its members and its clients
 

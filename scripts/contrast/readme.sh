@@ -4,7 +4,10 @@
 set -euo pipefail
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 DIR=${1:-$TOP/build/contrast}
-[ -s "$DIR/claims.tsv" ] && [ -s "$DIR/availability.svg" ] || { echo "readme.sh: no run of the contrast in $DIR" >&2; exit 1; }
+if ! [ -s "$DIR/claims.tsv" ] || ! [ -s "$DIR/availability.svg" ]; then
+    echo "readme.sh: no run of the contrast in $DIR" >&2
+    exit 1
+fi
 cp "$DIR/availability.svg" "$TOP/scripts/contrast/availability.svg"
 awk -F'\t' '
     FILENAME ~ /contrast.tsv$/ { machine[$1] = $2; next }

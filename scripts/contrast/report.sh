@@ -109,7 +109,7 @@ operator_table() {
     echo '<div class="wide"><table><thead><tr><th>Topology</th><th>Task</th><th>Command typed</th><th>Exit</th><th>Seconds</th></tr></thead><tbody>'
     for T in "${TOPOLOGIES[@]}"; do
         [ ! -s "$OUT/$T/operator.tsv" ] || escape <"$OUT/$T/operator.tsv" | awk -F'\t' -v t="$T" \
-            '{ sub(/^cluster/, "cluster.sh", $2); printf "<tr><td>%s</td><td>%s</td><td><code>%s</code></td><td>%s</td><td>%s</td></tr>\n", t, $1, $2, $3, $4 }'
+            '{ printf "<tr><td>%s</td><td>%s</td><td><code>%s</code></td><td>%s</td><td>%s</td></tr>\n", t, $1, $2, $3, $4 }'
     done
     echo '</tbody></table></div>'
 }

@@ -6,6 +6,7 @@ RATE_NEAR=150 RATE_FAR=100 # operations a second of the clients on each side, on
 RECORDS=1000               # keys of each
 SECONDS_QUIET=10           # without load, for the control traffic
 NAMES=10000 NAMES_RATE=1000
+PATIENCE=60                # seconds, with one command of an operator
 
 CLUSTER='' # directory of the cluster that runs now
 LOAD=()    # pids of the clients
@@ -28,12 +29,12 @@ phase() {
     progress "$1"
 }
 
-# operator TASK COMMAND...: what somebody would have to type. Kept with its exit status and its seconds.
+# operator TASK WORDS...: what somebody would have to type to cluster.sh. Kept with its exit status and its seconds.
 operator() {
     local task=$1 status=0 begin=$EPOCHREALTIME
     shift
-    "$@" >>"$OUT/$T/operator.log" 2>&1 || status=$?
-    awk -v task="$task" -v command="$*" -v status=$status -v begin="$begin" -v end="$EPOCHREALTIME" \
+    timeout "$PATIENCE" "$TOP/scripts/cluster.sh" "$@" --dir "$CLUSTER" >>"$OUT/$T/operator.log" 2>&1 || status=$?
+    awk -v task="$task" -v command="cluster.sh $*" -v status=$status -v begin="$begin" -v end="$EPOCHREALTIME" \
         'BEGIN { printf "%s\t%s\t%d\t%.1f\n", task, command, status, end - begin }' >>"$OUT/$T/operator.tsv"
     return 0
 }
@@ -117,7 +118,7 @@ fault_node() {
     cluster kill "${FAR[0]}" >/dev/null
     until_second "$1"
     phase 'node restarted'
-    operator 'restart a node' cluster start "${FAR[0]}"
+    operator 'restart a node' start "${FAR[0]}"
     until_second "$2"
 }
 
@@ -126,7 +127,7 @@ fault_hub() {
     cluster kill "$HUB" >/dev/null
     until_second "$1"
     phase 'hub restarted'
-    operator 'restart the hub' cluster start "$HUB"
+    operator 'restart the hub' start "$HUB"
     until_second "$2"
 }
 
@@ -163,12 +164,12 @@ fault_pause() {
 
 grow_and_shrink() {
     phase 'two nodes added'
-    operator 'add a node' cluster add --timeout 40
-    operator 'add a node' cluster add --timeout 40
+    operator 'add a node' add --timeout 40
+    operator 'add a node' add --timeout 40
     until_second 4
     phase 'two taken away'
-    operator 'remove a node' cluster remove 6 --timeout 40
-    operator 'remove a node' cluster remove 7 --timeout 40
+    operator 'remove a node' remove 6
+    operator 'remove a node' remove 7
     until_second 4
 }
 
@@ -270,9 +271,9 @@ without_hub() {
     cluster kill "${OTHERS[3]}" >/dev/null
     says 'the death of another node is noticed' death_is_noticed "${OTHERS[3]}"
     cluster start "${OTHERS[3]}" --timeout 5 >/dev/null 2>&1 || true
-    operator 'replace the hub' cluster remove "$HUB" --dead --timeout 12
+    operator 'replace the hub' remove "$HUB" --dead --timeout 12
     says 'the hub is removed' operator_worked 'replace the hub'
-    operator 'replace the hub' cluster add --timeout 20
+    operator 'replace the hub' add --timeout 20
     says 'a node is added' operator_worked 'replace the hub'
 }
 
