@@ -93,7 +93,7 @@ LDFLAGS += $(SANITIZE) $(DEPS_LDFLAGS)
 
 # ---- sources and libraries ------------------------------------------------------------------------------------
 
-PURE_DIRS := base model ring swim paxos coord repair node
+PURE_DIRS := base model ring swim hub paxos coord repair node
 src-of = $(foreach d,$(1),$(sort $(wildcard src/$(d)/*.c)))
 obj-of = $(addprefix $(OBJ)/,$(1:.c=.o))
 

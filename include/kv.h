@@ -288,6 +288,8 @@ struct kv_status {
     uint32_t seen_by_id; /* 0: it is no member (yet) */
     uint64_t epoch;      /* of its ring; 0: none yet */
     uint64_t ring_hash;
+    const char *topology; /* "ring", "central" or "directory" */
+    const char *hub;      /* the member that is the hub; "": there is none */
     uint8_t phase;        /* enum kv_ring_phase */
     uint32_t queue_count; /* changes asked for and not made yet, as text; the first is under way unless the */
     const char *const *queue; /* phase is KV_STABLE */

@@ -25,6 +25,7 @@
     X(KV_E_NOT_MEMBER, -24, "not_member", "this store is not a member of the ring")                         \
     X(KV_E_STALE, -25, "stale", "the message is older than may be applied")                                 \
     X(KV_E_STALE_STORE, -26, "stale_store", "the store is older than it was: it must join as new")          \
+    X(KV_E_NOT_COORDINATOR, -27, "not_coordinator", "in this cluster the hub answers that, not this node")  \
     /* Inside a node. */                                                                                    \
     X(KV_E_NO_MEMORY, -40, "no_memory", "out of memory")                                                    \
     X(KV_E_IO, -41, "io", "the disk failed")                                                                \

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
 
 MAX_LINES=600
-PURE="base model ring swim paxos coord repair node"
+PURE="base model ring swim hub paxos coord repair node"
 
 # Folder -> the folders whose headers it may include, besides its own. include/ is open to all.
 declare -A MAY=(
@@ -15,14 +15,15 @@ declare -A MAY=(
     [model]="base"
     [ring]="base model"
     [swim]="base model"
+    [hub]="base model"
     [paxos]="base model"
     [coord]="base model ring"
     [repair]="base model ring"
-    [node]="base model ring swim paxos coord repair"
+    [node]="base model ring swim hub paxos coord repair"
     [wire]="base model"
     [store]="base model"
     [uv]="base model node wire store"
-    [sim]="base model ring swim paxos coord repair node wire client"
+    [sim]="base model ring swim hub paxos coord repair node wire client"
     [client]="base model ring wire"
     [cmd]="$PURE wire store uv sim client"
     [include]=""

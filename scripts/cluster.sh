@@ -28,6 +28,7 @@ Usage: $ME COMMAND [OPTIONS]
 Options of up:
   --nodes N              how many nodes, 1 to 99 (5)
   --replicas N           copies of each key (3)
+  --topology T           ring; or, for comparison, central or directory, in which n1 is the hub (ring)
   --sync MODE            always, interval or none: when a write is on disk (always)
   --base-port P|auto     node I listens on P + I (7600); auto tries steps of 400
   --bin DIR              use the programs in DIR and do not build
@@ -55,6 +56,7 @@ ARGS=()
 DIR=.cluster
 NODES=5
 REPLICAS=3
+TOPOLOGY=ring
 SYNC=always
 BASE=7600
 BIN=
@@ -69,7 +71,7 @@ parse() {
         case $1 in
         -h | --help | help) usage; exit 0 ;;
         --version) say "cluster.sh (Gureum) 0.1.0"; exit 0 ;;
-        --nodes | --replicas | --sync | --base-port | --bin | --dir | --timeout)
+        --nodes | --replicas | --topology | --sync | --base-port | --bin | --dir | --timeout)
             [ $# -ge 2 ] || wrong "$1 needs a value"
             set_option "$1" "$2"
             shift
@@ -88,6 +90,7 @@ set_option() {
     case $1 in
     --nodes) { is_number "$2" && [ "$2" -ge 1 ] && [ "$2" -le 99 ]; } || wrong "--nodes '$2': 1 to 99"; NODES=$((10#$2)) ;;
     --replicas) { is_number "$2" && [ "$2" -ge 1 ] && [ "$2" -le 7 ]; } || wrong "--replicas '$2': 1 to 7"; REPLICAS=$((10#$2)) ;;
+    --topology) case $2 in ring | central | directory) TOPOLOGY=$2 ;; *) wrong "--topology '$2': ring, central or directory" ;; esac ;;
     --sync) case $2 in always | interval | none) SYNC=$2 ;; *) wrong "--sync '$2': always, interval or none" ;; esac ;;
     --base-port) { [ "$2" = auto ] || { is_number "$2" && [ "$2" -ge 1024 ] && [ "$2" -le 65100 ]; }; } || wrong "--base-port '$2': 1024 to 65100, or auto"; BASE=$2 ;;
     --bin) BIN=$2 ;;
@@ -110,14 +113,15 @@ index() {
 # Nodes 1 to FOUNDERS founded it, those up to NODES were added, those in GONE have left; a number is never used
 # again.
 
+HUB=1 # unless the topology is a ring
 FOUNDERS=
 GONE=
 CUT= # "1,2/3,4,5": how the network is partitioned
 
 conf_save() {
     mkdir -p "$DIR"
-    printf 'NODES=%s\nFOUNDERS=%s\nGONE=%q\nREPLICAS=%s\nSYNC=%s\nBASE=%s\nBIN=%q\nCUT=%q\n' \
-        "$NODES" "${FOUNDERS:=$NODES}" "$GONE" "$REPLICAS" "$SYNC" "$BASE" "$BIN" "$CUT" >"$DIR/cluster.conf"
+    printf 'NODES=%s\nFOUNDERS=%s\nGONE=%q\nREPLICAS=%s\nTOPOLOGY=%s\nSYNC=%s\nBASE=%s\nBIN=%q\nCUT=%q\n' \
+        "$NODES" "${FOUNDERS:=$NODES}" "$GONE" "$REPLICAS" "$TOPOLOGY" "$SYNC" "$BASE" "$BIN" "$CUT" >"$DIR/cluster.conf"
 }
 
 conf_load() {
@@ -177,6 +181,15 @@ running() {
 }
 
 kvcli() { "$BIN/kvcli" "$@"; }
+
+# The running nodes that say who lives: all of them in a ring, else the hub. A paused one says nothing.
+observers() {
+    local i
+    for i in $(running); do
+        { [ "$TOPOLOGY" = ring ] || [ "$i" = "$HUB" ]; } && ! paused "$i" && echo "$i"
+    done
+    return 0
+}
 
 # ---- starting ----
 
@@ -257,6 +270,7 @@ launch() {
     if [ "$i" -gt "$FOUNDERS" ] || { [ -e "$DIR/founded" ] && [ -z "$(ls -A "$dir/data")" ]; }; then
         how=(--join "$(other_addrs "$i")")
     fi
+    [ "$TOPOLOGY" = ring ] || how+=(--topology "$TOPOLOGY" --hub "n$HUB")
     extra=KVD_ARGS_n$i # for experiments: KVD_ARGS goes to all nodes, KVD_ARGS_n2 to one
     # shellcheck disable=SC2086
     setsid nohup "$BIN/kvd" --name "n$i" --data "$dir/data" --listen "$(addr "$i")" "${how[@]}" \
@@ -277,11 +291,11 @@ wait_until() {
     done
 }
 
-# Every running, unpaused node sees node I in a state that matches the pattern.
+# Every node that says who lives sees node I in a state that matches the pattern. Of the hub nobody does.
 seen_as() {
     local i=$1 pattern=$2 j state
-    for j in $(running); do
-        paused "$j" && continue
+    [ "$TOPOLOGY" = ring ] || [ "$i" = "$HUB" ] || [ -n "$(observers)" ] || return 1
+    for j in $(observers); do
         [ "$j" = "$i" ] && [ "$pattern" != alive ] && continue
         state=$(kvcli --timeout 1000 -n "$(addr "$j")" --via "$(addr "$j")" status --tsv 2>/dev/null | awk -F'\t' -v n="n$i" '$1==n{print $5}')
         [[ $state =~ ^($pattern)$ ]] || return 1
@@ -299,7 +313,7 @@ all_see_all() {
     count=$(node_count)
     mapfile -t list < <(running)
     [ "${#list[@]}" = "$count" ] || return 1
-    for i in "${list[@]}"; do
+    for i in $(observers); do
         [ "$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null |
             awk -F'\t' '$5=="alive" && $6=="normal"' | wc -l)" = "$count" ] || return 1
     done
@@ -328,9 +342,11 @@ cmd_up() {
     fi
     local kept_bin=$BIN kept_sync=$SYNC
     if [ -f "$DIR/cluster.conf" ]; then # the old one again, on its data
-        local asked=$NODES/$REPLICAS
+        local asked=$NODES/$REPLICAS asked_topology=$TOPOLOGY
         conf_load
         SYNC=$kept_sync
+        [ "$asked_topology" = ring ] || [ "$asked_topology" = "$TOPOLOGY" ] ||
+            die "$DIR holds a cluster of topology $TOPOLOGY; '$ME clean' deletes it"
         [ "$asked" = "5/3" ] || [ "$asked" = "$(node_count)/$REPLICAS" ] ||
             die "$DIR holds a cluster of $(node_count) nodes, $REPLICAS replicas; '$ME clean' deletes it"
     fi
@@ -377,8 +393,7 @@ cmd_status() {
     local i pid state ring line up table change
     up=$(running)
     table='' change=''
-    for i in $(running); do
-        paused "$i" && continue
+    for i in $(observers); do
         table=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv 2>/dev/null) || continue
         change=$(kvcli --timeout 1000 -n "$(addr "$i")" --via "$(addr "$i")" status 2>/dev/null |
             grep -E '^(the ring changes|waits: |n[0-9]+ has taken over)' || true)
@@ -398,10 +413,12 @@ cmd_status() {
             keys=
             [ -n "$state" ] || state=down
         fi
+        [ -n "$state" ] || [ -n "$(observers)" ] || state=unknown
         printf '%-6s %-8s %-18s %-10s %10s %10s\n' "n$i" "$pid" "$(addr "$i")" "${state:-starting}" \
             "$(cut -f7 <<<"$line")" "${keys:--}"
     done
     [ -z "$change" ] || say "$change"
+    [ "$TOPOLOGY" = ring ] || say "topology $TOPOLOGY; the hub is n$HUB$([ -n "$(observers)" ] || echo ", which does not answer: nobody says who lives")"
     [ -z "$CUT" ] || say "the network is cut: ${CUT//\// | }"
     [ -n "$up" ] || say "no node is running; start them with: $ME up"
 }
@@ -435,7 +452,7 @@ serving() {
     local i
     for i in "$@"; do
         launched "$i" || { show_log_end "$i"; die "n$i did not start; its log: $(node_dir "$i")/log"; }
-        kvcli --timeout 500 -n "$(addr "$i")" --via "$(addr "$i")" status --tsv >/dev/null 2>&1 || return 1
+        kvcli --timeout 500 -n "$(addr "$i")" --via "$(addr "$i")" stats --tsv >/dev/null 2>&1 || return 1
     done
 }
 

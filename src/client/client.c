@@ -227,7 +227,7 @@ void client_message(struct client *c, uint64_t now_us, uint32_t peer, const stru
     if (p->state != PEER_GREETED && p->state != PEER_READY)
         return;
     client_peer_heard(c, now_us, p);
-    if (m->type == MSG_REFUSED) {
+    if (m->type == MSG_REFUSED && (m->id == 0 || p->state != PEER_READY)) {
         client_peer_refused(c, now_us, p, &m->refused);
         return;
     }
@@ -241,6 +241,7 @@ void client_message(struct client *c, uint64_t now_us, uint32_t peer, const stru
     }
     client_clock_receive(&c->clock, m->hlc);
     switch (m->type) {
+    case MSG_REFUSED:
     case MSG_RING:
     case MSG_RESPONSE:
     case MSG_SCAN_PAGE:

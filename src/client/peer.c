@@ -300,6 +300,20 @@ static void identify(struct client *c, struct peer *p, const struct msg_welcome 
                       p); /* without it, it is asked as a stranger: slower, not wrong */
 }
 
+/* Any node tells which one is the hub, and where. Without memory it is told again. */
+static void learn_hub(struct client *c, const struct msg_welcome *w)
+{
+    struct peer *hub = NULL;
+    if (w->hub && w->hub == w->member_id)
+        hub = client_peer_named(c, w->name);
+    else if (w->hub && w->hub_addr.port && client_peer_add(c, &w->hub_addr, &hub) != KV_OK)
+        return;
+    c->topology = (enum topology)w->topology;
+    c->hub = hub;
+    if (hub && !hub->name[0] && w->hub_name)
+        (void)snprintf(hub->name, sizeof hub->name, "%s", w->hub_name);
+}
+
 void client_peer_welcome(struct client *c, uint64_t now_us, struct peer *p, const struct message *m)
 {
     const struct msg_welcome *w = &m->welcome;
@@ -315,6 +329,7 @@ void client_peer_welcome(struct client *c, uint64_t now_us, struct peer *p, cons
         return;
     }
     identify(c, p, w);
+    learn_hub(c, w);
     p->value_max_bytes =
         w->value_max_bytes < VALUE_MAX_CEILING_BYTES ? w->value_max_bytes : VALUE_MAX_CEILING_BYTES;
     p->failures = 0;

@@ -232,6 +232,8 @@ static void begin_try(uint64_t now_us, struct client_request *r, struct peer *p)
  * cluster that is not up: better said at once). */
 static bool hopeful(const struct client *c, const struct client_request *r)
 {
+    if (client_needs_hub(c, r))
+        return false; /* it was dialled just now */
     return r->via_peer ? r->via_peer->ever_ready : c->ever_ready;
 }
 
@@ -398,7 +400,8 @@ static int last_word(const struct client *c, const struct client_request *r)
     if (status == KV_OK && r->unanswered)
         status = KV_E_TIMEOUT;
     switch (status) {
-    case KV_OK: return connection_verdict(c, r);
+    case KV_OK: return client_needs_hub(c, r) ? KV_E_UNAVAILABLE : connection_verdict(c, r);
+    case KV_E_NOT_COORDINATOR: return r->via ? status : KV_E_UNAVAILABLE;
     case KV_E_TIMEOUT:
     case KV_E_OVERLOADED:
     case KV_E_TOO_LARGE:

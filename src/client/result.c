@@ -183,6 +183,11 @@ int client_result_status(struct client_request *r, const struct msg_status *m)
             .moved_bytes = from->moved_bytes,
         };
     }
+    out->topology = topology_name((enum topology)m->topology);
+    out->hub = "";
+    for (uint32_t i = 0; m->hub && i < m->count; i++)
+        if (members[i].id == m->hub)
+            out->hub = members[i].name;
     const char **queue = array(r, m->queue_count, sizeof *queue);
     if (!queue)
         return KV_E_NO_MEMORY;
@@ -348,6 +353,12 @@ static const char *sentence(struct client *c, struct client_request *r, int stat
 {
     if (status == KV_E_INVALID && r->via && !r->via_peer)
         return arena_printf(&r->arena, "no node is named %s", r->via_name);
+    if (status == KV_E_NOT_COORDINATOR && r->word)
+        return r->word;
+    if (status == KV_E_UNAVAILABLE && client_needs_hub(c, r))
+        return arena_printf(&r->arena, "the hub %s at %s cannot be reached%s%s; nothing was tried",
+                            client_peer_name(c->hub), c->hub->addr_text, c->hub->reason[0] ? ": " : "",
+                            c->hub->reason);
     bool connection = status == KV_E_NO_NODE || status == KV_E_WRONG_CLUSTER || status == KV_E_VERSION;
     if (!connection)
         return kv_error_text(status);
@@ -413,6 +424,8 @@ void client_result_end(struct client *c, struct client_request *r, int status, u
         d->status.message = message;
         d->status.cluster = or_empty(d->status.cluster);
         d->status.seen_by = or_empty(d->status.seen_by);
+        d->status.topology = or_empty(d->status.topology);
+        d->status.hub = or_empty(d->status.hub);
         d->status.us = us;
         break;
     case CLIENT_STATS:

@@ -25,6 +25,8 @@ void client_ring_want(struct client *c, uint64_t now_us, struct peer *p)
     c->ring_stale = true;
     if (c->ring_asked_us && now_us - c->ring_asked_us < CLIENT_RING_RETRY_US)
         return;
+    if (c->hub)
+        p = c->hub; /* nobody else tells it */
     if (!p)
         p = any_ready(c);
     if (!p || p->state != PEER_READY || p->ping_out)

@@ -5,6 +5,10 @@
  * Mitzenmacher 2001), better by mean answer time x requests in flight: near and idle nodes are preferred, and
  * none is starved or swamped. Then come the other homes, the fallbacks, and anybody. Without a ring: anybody.
  *
+ * With a hub (DESIGN section 11) there are requests that only the hub answers: they go there and nowhere
+ * else, and each of them dials it when it is away, so that it is found out at once, and the moment it is
+ * back.
+ *
  * Peers are taken in four passes, from good to hopeless; a pass is only made when those before found nobody.
  * A peer that this request has used is left out, until the request begins a new pass over all. */
 #include "client/state.h"
@@ -121,8 +125,27 @@ static bool may_dial_failed(const struct client *c, const struct peer *via)
     return via ? !via->ever_ready : !c->ever_ready;
 }
 
+bool client_needs_hub(const struct client *c, const struct client_request *r)
+{
+    if (!c->hub || r->via_peer)
+        return false;
+    switch (r->done.op) {
+    case CLIENT_STATS:
+    case CLIENT_FAULT:
+    case CLIENT_REPAIR: return r->round == ROUND_RING;
+    case CLIENT_GET:
+    case CLIENT_PUT:
+    case CLIENT_DEL:
+    case CLIENT_SCAN:
+        return c->topology == TOPOLOGY_CENTRAL || r->round == ROUND_RING || c->ring_value.epoch == 0;
+    default: return true;
+    }
+}
+
 struct peer *client_route(struct client *c, uint64_t now_us, const struct client_request *r)
 {
+    if (client_needs_hub(c, r))
+        return client_route_tried(r, c->hub) ? NULL : c->hub;
     if (r->via_peer) {
         struct peer *p = r->via_peer;
         bool hopeless = fitness(p, now_us) == FIT_FAILED && !may_dial_failed(c, p);

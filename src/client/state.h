@@ -150,6 +150,8 @@ struct client {
     char cluster[NAME_MAX_BYTES + 1]; /* "": not known yet */
     bool cluster_known;               /* a node has said what headers carry: */
     uint64_t cluster_hash;
+    enum topology topology; /* as the last WELCOME said */
+    struct peer *hub;       /* where there is one; NULL: none, or not known yet */
     struct client_clock clock;
     struct ring_value ring_value; /* epoch 0: none yet */
     uint64_t ring_hash;
@@ -236,6 +238,7 @@ const char *client_member_name(const struct client *c, uint32_t member, struct a
 
 /* route.c */
 struct peer *client_route(struct client *c, uint64_t now_us, const struct client_request *r);
+bool client_needs_hub(const struct client *c, const struct client_request *r);
 bool client_route_tried(const struct client_request *r, const struct peer *p);
 
 /* request.c */

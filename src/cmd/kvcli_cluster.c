@@ -63,7 +63,10 @@ static void print_change(const struct kv_status *s)
 
 static void print_status(const struct kv_status *s)
 {
-    printf("cluster %s, seen by %s\n", s->cluster, s->seen_by);
+    printf("cluster %s, seen by %s", s->cluster, s->seen_by);
+    if (*s->hub)
+        printf("; topology %s, its hub is %s", s->topology, s->hub);
+    printf("\n");
     printf("%-8s %-22s %-10s %-8s %-8s %10s %7s %9s\n", "node", "address", "zone", "state", "ring",
            "partitions", "share", "rtt us");
     for (uint32_t i = 0; i < s->count; i++) {
@@ -87,10 +90,10 @@ static void on_status(const struct kv_status *s, void *arg)
         json_t *list = json_array();
         for (uint32_t i = 0; i < s->count; i++)
             json_array_append_new(list, member_json(&s->members[i], true));
-        json_print(json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:o}", "cluster", s->cluster, "seen_by",
-                             s->seen_by, "ring_hash", hash_json(s->ring_hash), "members", list, "epoch",
-                             (json_int_t)s->epoch, "phase", cli_phase_word(s->phase), "queue",
-                             names_json(s->queue, s->queue_count)));
+        json_print(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:o}", "cluster", s->cluster,
+                             "seen_by", s->seen_by, "topology", s->topology, "hub", s->hub, "ring_hash",
+                             hash_json(s->ring_hash), "members", list, "epoch", (json_int_t)s->epoch, "phase",
+                             cli_phase_word(s->phase), "queue", names_json(s->queue, s->queue_count)));
     } else if (v->cli->given & OPT_TSV) {
         for (uint32_t i = 0; i < s->count; i++) {
             const struct kv_member *m = &s->members[i];

@@ -69,6 +69,8 @@ static int make_node(const struct kvd_options *o, const struct boot *boot, struc
         .weight = o->weight,
         .addr = o->listen,
         .replicas = o->replicas,
+        .topology = o->topology_given ? &o->topology : NULL,
+        .hub = o->hub,
         .partitions = RING_PARTITIONS,
         .value_max_bytes = o->value_max_bytes,
         .seed = seed,

@@ -23,7 +23,9 @@ enum {
     KEY_REPLICAS,
     KEY_RATE,
     KEY_REPAIR,
-    KEY_PURGE
+    KEY_PURGE,
+    KEY_TOPOLOGY,
+    KEY_HUB
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -35,6 +37,12 @@ static const struct argp_option OPTIONS[] = {
     {"join", 'j', "HOST:PORT,...", 0, "Join a cluster that is there: some of its nodes", 0},
     {"cluster", KEY_CLUSTER, "NAME", 0, "The cluster's name (gureum)", 0},
     {"replicas", KEY_REPLICAS, "N", 0, "Copies of each key; fixed by the founders (3)", 0},
+    {"topology", KEY_TOPOLOGY, "ring|central|directory", 0,
+     "The same on all nodes: every node equal; or one, the hub, keeps the list of members and coordinates "
+     "all "
+     "requests (central), or keeps the list only (directory) (ring)",
+     0},
+    {"hub", KEY_HUB, "NAME", 0, "The hub, where the topology has one (the first founder by name)", 0},
     {"zone", 'z', "ZONE", 0, "Copies of a key go to different zones while there are enough", 0},
     {"weight", 'w', "1..16", 0, "Its share of the keys, relative to the others (1)", 0},
     {"sync", 's', "always|interval|none", 0,
@@ -114,6 +122,13 @@ static void parse_join(struct argp_state *state, const char *arg, struct kvd_opt
         argp_error(state, "--join: the list is empty");
 }
 
+static void parse_topology(struct argp_state *state, const char *arg, struct kvd_options *o)
+{
+    if (topology_parse(arg, &o->topology) != KV_OK)
+        argp_error(state, "--topology '%s': ring, central or directory", arg);
+    o->topology_given = true;
+}
+
 static void parse_sync(struct argp_state *state, const char *arg, enum sync_mode *out)
 {
     static const char *const WORDS[] = {"always", "interval", "none"};
@@ -140,6 +155,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'j': parse_join(state, arg, o); break;
     case KEY_CLUSTER: copy_name(state, "--cluster", arg, o->cluster); break;
     case KEY_REPLICAS: o->replicas = (uint32_t)number(state, "--replicas", arg, 1, REPLICAS_MAX); break;
+    case KEY_TOPOLOGY: parse_topology(state, arg, o); break;
+    case KEY_HUB: copy_name(state, "--hub", arg, o->hub); break;
     case 'z': copy_name(state, "--zone", arg, o->zone); break;
     case 'w': o->weight = (uint32_t)number(state, "--weight", arg, 1, WEIGHT_MAX); break;
     case 's': parse_sync(state, arg, &o->sync); break;
@@ -180,6 +197,7 @@ static const char DOC[] =
     "  kvd --name n1 --data n1.data --listen 127.0.0.1:7601 \\\n"
     "      --initial n1=127.0.0.1:7601,n2=127.0.0.1:7602,n3=127.0.0.1:7603\n"
     "  kvd --name n4 --data n4.data --listen 127.0.0.1:7604 --join 127.0.0.1:7601,127.0.0.1:7602\n"
+    "  kvd --name n1 ... --topology central --hub n1        # on every node\n"
     "  kvd --config /etc/gureum/n1.conf\n\n"
     "A restarted node needs --name, --data and --listen only: the rest is in its data. One whose data is "
     "lost\n"
@@ -279,6 +297,8 @@ static void check(const struct kvd_options *o)
         usage("--name, --data and --listen are needed");
     if (o->founder_count && o->join_count)
         usage("--initial founds a cluster, --join joins one: not both");
+    if (o->hub[0] && o->topology_given && o->topology == TOPOLOGY_RING)
+        usage("--hub: a ring has none");
     if (!addr_is_loopback(&o->listen) && !o->trust_network) {
         snprintf(text, sizeof text,
                  "--listen %s is not loopback: connections are neither authenticated nor encrypted yet; "

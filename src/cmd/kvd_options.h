@@ -19,6 +19,9 @@ struct kvd_options {
     uint64_t repair_round_us;     /* 0: the default; UINT64_MAX: only when asked */
     uint64_t purge_interval_us;   /* 0: the default */
     uint32_t replicas;
+    enum topology topology;
+    bool topology_given; /* else the store's ring says */
+    char hub[NAME_MAX_BYTES + 1];
     uint32_t weight;
     enum sync_mode sync;
     uint32_t value_max_bytes;

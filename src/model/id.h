@@ -20,6 +20,7 @@ enum id_owner {
     ID_PURGE,
     ID_PULL, /* pages read for a new home */
     ID_DROP, /* rows that are no longer held */
+    ID_HUB,  /* lists of members */
 };
 
 #define ID_SERIAL_BITS 56

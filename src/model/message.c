@@ -91,6 +91,22 @@ size_t message_weight(const struct message *m)
     }
 }
 
+uint32_t message_datagram_from(const struct message *m)
+{
+    if (m->type >= MSG_PING && m->type <= MSG_NACK)
+        return m->probe.from;
+    return m->type == MSG_HEARTBEAT || m->type == MSG_HEARTBEAT_ACK ? m->heartbeat.from : 0;
+}
+
+enum message_class message_class(enum message_type type)
+{
+    if (type >= MSG_PING && type <= MSG_LIST)
+        return CLASS_CONTROL;
+    if ((type >= MSG_RING_GET && type <= MSG_FOUND) || (type >= MSG_PREPARE && type <= MSG_PROGRESS))
+        return CLASS_RING;
+    return type >= MSG_PULL ? CLASS_REPAIR : CLASS_REQUEST;
+}
+
 const char *message_name(enum message_type type)
 {
     switch (type) {
@@ -123,6 +139,10 @@ const char *message_name(enum message_type type)
     case MSG_NACK: return "NACK";
     case MSG_SYNC: return "SYNC";
     case MSG_SYNC_REPLY: return "SYNC_REPLY";
+    case MSG_HEARTBEAT: return "HEARTBEAT";
+    case MSG_HEARTBEAT_ACK: return "HEARTBEAT_ACK";
+    case MSG_LIST_GET: return "LIST_GET";
+    case MSG_LIST: return "LIST";
     case MSG_PREPARE: return "PREPARE";
     case MSG_PROMISE: return "PROMISE";
     case MSG_ACCEPT: return "ACCEPT";

@@ -9,8 +9,10 @@
 
 #include "model/addr.h"
 #include "model/clock.h"
+#include "model/membership.h"
 #include "model/ring_value.h"
 #include "model/row.h"
+#include "model/topology.h"
 
 #define PROTOCOL_VERSION 1u
 
@@ -19,8 +21,7 @@ enum message_type {
     /* Opening a connection (TCP). */
     MSG_HELLO = 1,   /* dialler: who I am */
     MSG_WELCOME = 2, /* answer: who I am, what time it is */
-    MSG_REFUSED =
-        3, /* answer to anything that is refused as a whole, by name; the connection is closed after it */
+    MSG_REFUSED = 3, /* answer to anything that is refused as a whole, by name */
     /* The ring. */
     MSG_RING_GET = 4, /* send me your ring */
     MSG_RING = 5,     /* answer to RING_GET, or pushed to who is behind */
@@ -50,6 +51,11 @@ enum message_type {
     MSG_NACK = 53,
     MSG_SYNC = 54,
     MSG_SYNC_REPLY = 55,
+    /* Membership with a hub (hub/hub.h): the first two are datagrams, the list travels over TCP. */
+    MSG_HEARTBEAT = 60,     /* a member: I am here */
+    MSG_HEARTBEAT_ACK = 61, /* the hub: my list is at this version */
+    MSG_LIST_GET = 62,      /* a member: what is new in it since mine? */
+    MSG_LIST = 63,          /* the hub: answer to LIST_GET, or pushed to all */
     /* Deciding on the next ring (Lamport 2001: phases 1a, 1b, 2a, 2b), between members. */
     MSG_PREPARE = 70,
     MSG_PROMISE = 71,
@@ -90,6 +96,8 @@ struct msg_hello {
     uint64_t generation;
     struct addr addr;  /* where the sender listens; port 0 for a client */
     uint64_t sequence; /* of its store when this life of it began (DESIGN section 7, restored backups) */
+    uint8_t topology;  /* enum topology, of a member */
+    const char *hub;   /* its name, where there is one; "": none */
 };
 
 struct msg_welcome {
@@ -102,8 +110,14 @@ struct msg_welcome {
     uint64_t ring_hash;
     uint32_t value_max_bytes;
     uint64_t sequence; /* as in HELLO */
+    uint8_t topology;  /* enum topology */
+    uint32_t hub;      /* member id; 0: none */
+    const char *hub_name;
+    struct addr hub_addr; /* where clients find it */
 };
 
+/* With id 0 it is about the connection, which is closed after it; with that of a question, about this one
+ * alone. */
 struct msg_refused {
     int32_t status;   /* KV_E_WRONG_CLUSTER, KV_E_VERSION, KV_E_DUPLICATE_ID, KV_E_OVERLOADED, ... */
     const char *text; /* one sentence for a person */
@@ -206,8 +220,6 @@ struct msg_scan_page {
     const struct scan_entry *entries;
 };
 
-enum member_state { MEMBER_ALIVE = 0, MEMBER_SUSPECT = 1, MEMBER_DEAD = 2, MEMBER_LEFT = 3 };
-
 /* What a member is to a ring that changes. */
 enum ring_state {
     RING_STATE_NONE = 0, /* no member: a newcomer, a founder before there is a ring */
@@ -243,7 +255,9 @@ struct msg_status {
     const char *seen_by_name;
     uint64_t ring_hash;
     uint64_t ring_epoch;
-    uint8_t phase; /* enum ring_phase */
+    uint8_t phase;    /* enum ring_phase */
+    uint8_t topology; /* enum topology */
+    uint32_t hub;     /* member id; 0: none */
     uint32_t queue_count;
     const char *const *queue; /* changes asked for, as text; the first is under way unless STABLE */
     uint32_t count;
@@ -318,38 +332,6 @@ struct msg_range_page {
     struct cursor next; /* everything up to here has been looked at */
     uint32_t count;
     const struct scan_entry *entries;
-};
-
-/* What one member believes of another. (generation, incarnation, state) order it: SWIM section 4.2, with the
- * generation in front so that a restarted process needs no memory of its incarnations. */
-struct gossip {
-    uint32_t member;
-    uint64_t generation;
-    uint32_t incarnation;
-    uint8_t state; /* enum member_state */
-    uint32_t from; /* who suspects (Lifeguard counts independent suspicions) */
-    struct addr addr;
-};
-
-/* PING, PING_REQ, ACK and NACK. `sequence` binds an answer to its probe. That the sender is alive at
- * (from_generation, from_incarnation) needs no gossip. */
-struct msg_probe {
-    uint32_t from;
-    uint64_t from_generation;
-    uint32_t from_incarnation;
-    uint32_t target; /* PING, PING_REQ: who is meant; an answer from another id is no answer */
-    uint32_t sequence;
-    struct addr target_addr; /* PING_REQ */
-    uint32_t count;
-    const struct gossip *gossip; /* piggy-backed */
-};
-
-/* Push-pull: the table, or the sender's word alone with a digest of its table. */
-struct msg_sync {
-    uint32_t from;
-    uint64_t digest;
-    uint32_t count;
-    const struct gossip *gossip;
 };
 
 /* Rounds grow, and the member's id makes no two alike. {0, 0} is below every ballot. */
@@ -532,6 +514,8 @@ struct message {
         struct msg_range_page range_page;
         struct msg_probe probe;
         struct msg_sync sync;
+        struct msg_heartbeat heartbeat;
+        struct msg_list list;
         struct msg_paxos paxos;
         struct msg_change change;
         struct msg_change_reply change_reply;
@@ -556,13 +540,25 @@ void message_release(struct message *m);
 /* Bytes of keys and payloads it keeps alive: what counts against INFLIGHT_MAX_BYTES. */
 size_t message_weight(const struct message *m);
 
+/* The member that a datagram says it is from; 0: not a message that travels as one. */
+uint32_t message_datagram_from(const struct message *m);
+
+/* What a message is for: traffic is counted by it. */
+enum message_class {
+    CLASS_REQUEST, /* a client's requests and questions, and what they cost between nodes */
+    CLASS_CONTROL, /* membership */
+    CLASS_RING,    /* what the next ring is, and telling it */
+    CLASS_REPAIR,  /* rows that move, are compared, are purged */
+    CLASSES
+};
+enum message_class message_class(enum message_type type);
+
 /* "WRITE_ACK"; "?" for a number that is no type. */
 const char *message_name(enum message_type type);
 
 /* What every header carries: other clusters' packets are refused by it. */
 uint64_t cluster_hash(const char *cluster, uint32_t partitions);
 
-const char *member_state_name(enum member_state state);
 const char *ring_state_name(enum ring_state state);
 
 #endif

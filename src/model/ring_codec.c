@@ -4,6 +4,8 @@
  *     0         1       2       3       4       12      20             28  32  36        40
  *     | version | phase | flags | queue | epoch | since | source epoch | Q | N | next_id | count |
  *
+ *     hub:     | id |     with FLAG_CENTRAL or FLAG_DIRECTORY only
+ *
  *     member:  0    4          12       16           20      21     23
  *              | id | store_id | weight | old weight | flags | port | name | zone | old zone | host
  *
@@ -21,23 +23,35 @@
 
 #define VALUE_VERSION      2u
 #define VALUE_HEADER_BYTES 44u
+#define VALUE_HUB_BYTES    4u
 #define MEMBER_FIXED_BYTES 23u
 #define MEMBER_MIN_BYTES   (MEMBER_FIXED_BYTES + 4 + 1) /* only the name cannot be empty */
 #define MEMBER_MAX_BYTES   (MEMBER_FIXED_BYTES + 4 + 3 * NAME_MAX_BYTES + HOST_MAX_BYTES)
 #define CHANGE_FIXED_BYTES 19u
 #define CHANGE_MAX_BYTES   (CHANGE_FIXED_BYTES + 3 + 2 * NAME_MAX_BYTES + HOST_MAX_BYTES)
 
-#define FLAG_UNDO     1u /* of the value */
-#define FLAG_SWITCHED 2u
-#define FLAG_DEAD     1u /* of a member */
+#define FLAG_UNDO      1u /* of the value */
+#define FLAG_SWITCHED  2u
+#define FLAG_CENTRAL   4u
+#define FLAG_DIRECTORY 8u
+#define FLAGS_ALL      (FLAG_UNDO | FLAG_SWITCHED | FLAG_CENTRAL | FLAG_DIRECTORY)
+#define FLAG_DEAD      1u /* of a member */
 
 /* ---- encoding -------------------------------------------------------------------------------- */
 
-static void encode_header(const struct ring_value *v, uint8_t out[VALUE_HEADER_BYTES])
+static uint8_t encode_flags(const struct ring_value *v)
+{
+    static const uint8_t topologies[] = {0, FLAG_CENTRAL, FLAG_DIRECTORY};
+    KV_ASSERT(v->topology <= TOPOLOGY_DIRECTORY);
+    return (uint8_t)((v->undo ? FLAG_UNDO : 0) | (v->switched ? FLAG_SWITCHED : 0) | topologies[v->topology]);
+}
+
+/* With the hub, if there is one. Returns the bytes written. */
+static size_t encode_header(const struct ring_value *v, uint8_t out[VALUE_HEADER_BYTES + VALUE_HUB_BYTES])
 {
     out[0] = VALUE_VERSION;
     out[1] = v->phase;
-    out[2] = (uint8_t)((v->undo ? FLAG_UNDO : 0) | (v->switched ? FLAG_SWITCHED : 0));
+    out[2] = encode_flags(v);
     KV_ASSERT(v->queue_count <= RING_QUEUE_MAX);
     out[3] = (uint8_t)v->queue_count;
     be64_put(out + 4, v->epoch);
@@ -47,6 +61,10 @@ static void encode_header(const struct ring_value *v, uint8_t out[VALUE_HEADER_B
     be32_put(out + 32, v->replicas);
     be32_put(out + 36, v->next_id);
     be32_put(out + 40, v->member_count);
+    if (v->topology == TOPOLOGY_RING)
+        return VALUE_HEADER_BYTES;
+    be32_put(out + VALUE_HEADER_BYTES, v->hub);
+    return VALUE_HEADER_BYTES + VALUE_HUB_BYTES;
 }
 
 static void put_port(uint8_t *at, uint16_t port)
@@ -97,15 +115,15 @@ static size_t encode_change(const struct ring_change *c, uint8_t out[CHANGE_MAX_
 int ring_value_encode(const struct ring_value *v, struct buf *out)
 {
     /* All the room first: no half value is left behind when memory runs out. */
-    size_t most = VALUE_HEADER_BYTES + (size_t)v->member_count * MEMBER_MAX_BYTES +
+    size_t most = VALUE_HEADER_BYTES + VALUE_HUB_BYTES + (size_t)v->member_count * MEMBER_MAX_BYTES +
                   (size_t)v->queue_count * CHANGE_MAX_BYTES;
     int status = buf_reserve(out, most);
     if (status != KV_OK)
         return status;
     uint8_t piece[MEMBER_MAX_BYTES];
-    _Static_assert(sizeof piece >= VALUE_HEADER_BYTES && sizeof piece >= CHANGE_MAX_BYTES, "any piece fits");
-    encode_header(v, piece);
-    status = buf_append(out, bytes_of(piece, VALUE_HEADER_BYTES));
+    _Static_assert(sizeof piece >= VALUE_HEADER_BYTES + VALUE_HUB_BYTES && sizeof piece >= CHANGE_MAX_BYTES,
+                   "any piece fits");
+    status = buf_append(out, bytes_of(piece, encode_header(v, piece)));
     for (uint32_t i = 0; status == KV_OK && i < v->member_count; i++)
         status = buf_append(out, bytes_of(piece, encode_member(&v->members[i], piece)));
     for (uint32_t i = 0; status == KV_OK && i < v->queue_count; i++)
@@ -116,8 +134,7 @@ int ring_value_encode(const struct ring_value *v, struct buf *out)
 uint64_t ring_value_hash(const struct ring_value *v)
 {
     uint8_t piece[MEMBER_MAX_BYTES];
-    encode_header(v, piece);
-    uint64_t hash = hash64(bytes_of(piece, VALUE_HEADER_BYTES));
+    uint64_t hash = hash64(bytes_of(piece, encode_header(v, piece)));
     for (uint32_t i = 0; i < v->member_count; i++)
         hash = hash64_seeded(bytes_of(piece, encode_member(&v->members[i], piece)), hash);
     for (uint32_t i = 0; i < v->queue_count; i++)
@@ -127,13 +144,29 @@ uint64_t ring_value_hash(const struct ring_value *v)
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
+/* A hub that is no member fails ring_value_check. */
+static int decode_topology(struct bytes *in, uint8_t flags, struct ring_value *v)
+{
+    struct bytes hub;
+    if (!(flags & (FLAG_CENTRAL | FLAG_DIRECTORY)))
+        return KV_OK;
+    if ((flags & FLAG_CENTRAL) && (flags & FLAG_DIRECTORY))
+        return KV_E_MALFORMED;
+    int status = bytes_take(in, VALUE_HUB_BYTES, &hub);
+    if (status != KV_OK)
+        return status;
+    v->topology = flags & FLAG_CENTRAL ? TOPOLOGY_CENTRAL : TOPOLOGY_DIRECTORY;
+    v->hub = be32_get(hub.data);
+    return KV_OK;
+}
+
 static int decode_header(struct bytes *in, struct ring_value *v)
 {
     struct bytes h;
     int status = bytes_take(in, VALUE_HEADER_BYTES, &h);
     if (status != KV_OK)
         return status;
-    if (h.data[0] != VALUE_VERSION || (h.data[2] & ~(FLAG_UNDO | FLAG_SWITCHED)) != 0)
+    if (h.data[0] != VALUE_VERSION || (h.data[2] & ~FLAGS_ALL) != 0)
         return KV_E_MALFORMED;
     v->phase = h.data[1];
     v->undo = h.data[2] & FLAG_UNDO;
@@ -146,8 +179,9 @@ static int decode_header(struct bytes *in, struct ring_value *v)
     v->replicas = be32_get(h.data + 32);
     v->next_id = be32_get(h.data + 36);
     v->member_count = be32_get(h.data + 40);
-    bool fits = v->queue_count <= RING_QUEUE_MAX && v->member_count <= MEMBERS_MAX;
-    return fits ? KV_OK : KV_E_MALFORMED;
+    if (v->queue_count > RING_QUEUE_MAX || v->member_count > MEMBERS_MAX)
+        return KV_E_MALFORMED;
+    return decode_topology(in, h.data[2], v);
 }
 
 static uint16_t get_port(const uint8_t *at)

@@ -135,9 +135,18 @@ static bool members_ok(const struct ring_value *v)
     return after > 0 && (stable || before > 0) && names_distinct(v, false) && names_distinct(v, true);
 }
 
+/* A ring has no hub; the others have one that stays and that is never given up. */
+static bool hub_ok(const struct ring_value *v)
+{
+    if (v->topology == TOPOLOGY_RING)
+        return v->hub == 0;
+    const struct member *hub = ring_value_find(v, v->hub);
+    return v->topology <= TOPOLOGY_DIRECTORY && hub && hub->weight > 0 && !hub->dead;
+}
+
 int ring_value_check(const struct ring_value *v)
 {
-    if (!header_ok(v) || !members_ok(v))
+    if (!header_ok(v) || !members_ok(v) || !hub_ok(v))
         return KV_E_INVALID;
     for (uint32_t i = 0; i < v->queue_count; i++)
         if (!ring_change_ok(&v->queue[i]))

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "model/addr.h"
+#include "model/topology.h"
 
 /* A member, in the placement before the change that is under way and in the one after it. While no change is
  * (STABLE) only `weight` and `zone` are used, and the others are 0. */
@@ -52,6 +53,8 @@ struct ring_value {
     uint64_t epoch;      /* 0: none yet */
     uint32_t partitions; /* Q, a power of two */
     uint32_t replicas;   /* N */
+    uint8_t topology;    /* enum topology */
+    uint32_t hub;        /* the member that is the hub, for ever; 0: a ring, which has none */
     uint32_t next_id;    /* an id below it that is no member is removed for ever */
     uint8_t phase;       /* enum ring_phase */
     bool undo;           /* PENDING: the change is given up, and STABLE(old) is next */
@@ -77,10 +80,11 @@ int ring_value_encode(const struct ring_value *v, struct buf *out);
  * MEMBERS_MAX. */
 int ring_value_decode(struct bytes in, struct ring_value *out);
 
-/* An epoch, 1..MEMBERS_MAX members, ids ascending and below next_id, names well-formed and distinct (before
- * the change, and after it: a member and the one that replaces it share theirs), addresses too (or empty: not
- * known), N and Q within limits, weights in range; STABLE: nothing that speaks of a change; else at least one
- * member before and one after, and a queue that begins with the change. KV_E_INVALID. */
+/* An epoch, a topology and its hub, 1..MEMBERS_MAX members, ids ascending and below next_id, names
+ * well-formed and distinct (before the change, and after it: a member and the one that replaces it share
+ * theirs), addresses too (or empty: not known), N and Q within limits, weights in range; STABLE: nothing that
+ * speaks of a change; else at least one member before and one after, and a queue that begins with the change.
+ * KV_E_INVALID. */
 int ring_value_check(const struct ring_value *v);
 
 /* A change that can be asked for by itself, whatever the ring: a known kind, its fields in range, those of
@@ -95,10 +99,12 @@ const struct member *ring_value_find(const struct ring_value *v, uint32_t id);
 /* The member of that name; of one and its replacement, the replacement. */
 const struct member *ring_value_find_name(const struct ring_value *v, const char *name);
 
-/* Who decides on the next epoch (paxos/): the members before the change. Exactly one ring value has each
- * epoch, so everybody agrees who they are. */
+/* Who decides on the next epoch (paxos/): the members before the change, or the hub alone where there is one.
+ * Exactly one ring value has each epoch, so everybody agrees who they are. */
 static inline bool ring_value_votes(const struct ring_value *v, const struct member *m)
 {
+    if (v->hub)
+        return m->id == v->hub;
     return v->phase == RING_STABLE || m->old_weight > 0;
 }
 

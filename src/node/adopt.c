@@ -80,7 +80,8 @@ void adopt_begin(struct node *n, struct bytes value)
     if (n->adopt.next)
         return; /* one at a time; what is newer will be heard of again */
     int rc = decode(value, &n->adopt.next);
-    if (rc == KV_OK && n->adopt.next->value.partitions != n->partitions)
+    if (rc == KV_OK &&
+        (n->adopt.next->value.partitions != n->partitions || !centre_same(n, &n->adopt.next->value)))
         rc = KV_E_WRONG_CLUSTER;
     if (rc == KV_OK && n->adopt.next->value.epoch > adopt_epoch(n)) {
         n->adopt.next_value = blob_copy(value);
@@ -191,23 +192,23 @@ static void log_place(struct node *n)
 
 /* Who is a member now, and who not any more. A founder that has welcomed us is known to be alive; everybody
  * else is unproven until first heard of. */
-static int tell_swim(struct node *n, const struct ring *old)
+static int tell_members(struct node *n, const struct ring *old)
 {
     const struct ring_value *v = &n->ring->value;
     for (uint32_t i = 0; old && i < old->value.member_count; i++) {
         const struct member *m = ring_value_find(v, old->value.members[i].id);
         if (!m || m->dead)
-            swim_remove(n->swim, old->value.members[i].id);
+            membership_remove(n, old->value.members[i].id);
     }
     for (uint32_t i = 0; i < v->member_count; i++) {
         if (v->members[i].id == n->self || v->members[i].dead)
             continue;
-        int rc = swim_add(n->swim, n->now, v->members[i].id, &v->members[i].addr, false);
+        int rc = membership_add(n, v->members[i].id, &v->members[i].addr);
         if (rc != KV_OK)
             return rc;
         const struct peer *p = peers_find(n, v->members[i].id);
         if (p && p->up)
-            swim_heard(n->swim, n->now, p->id, p->generation, &p->addr);
+            membership_heard(n, p->id, p->generation, &p->addr);
     }
     return KV_OK;
 }
@@ -220,7 +221,7 @@ static int tell_all(struct node *n, const struct ring *old)
         rc = peers_set(n);
     if (rc != KV_OK || !n->self)
         return rc;
-    rc = tell_swim(n, old);
+    rc = tell_members(n, old);
     if (rc == KV_OK)
         rc = paxos_ring_set(n->paxos, &n->ring->value);
     coord_ring_set(n->coord, n->now, n->ring, n->out);

@@ -58,10 +58,7 @@ static int resolve(const struct node *n, const struct ring_change *asked, struct
 
 static bool is_alive(const struct node *n, const struct member *m)
 {
-    struct swim_view view;
-    if (m->dead)
-        return false;
-    return m->id == n->self || (swim_lookup(n->swim, m->id, &view) == KV_OK && view.state <= MEMBER_SUSPECT);
+    return !m->dead && membership_alive(n, m->id);
 }
 
 /* Who lives leaves, and who is dead is removed: either would take for ever otherwise, or lose rows. */
@@ -72,6 +69,11 @@ static int check_life(const struct node *n, const struct ring_change *c, char er
         c->kind == RING_JOIN ? ring_value_find_name(v, c->name) : ring_value_find(v, c->member);
     if (!m)
         return KV_OK;
+    bool goes = c->kind == RING_LEAVE || c->kind == RING_REMOVE;
+    if (goes && m->id == v->hub) {
+        snprintf(error, TEXT_MAX, "%s is the hub: nobody can take its place", m->name);
+        return KV_E_NOT_PERMITTED;
+    }
     bool alive = is_alive(n, m);
     if (c->kind == RING_JOIN && alive && m->store_id != c->store_id) {
         snprintf(error, TEXT_MAX, "%s is a member, and alive, with another store", m->name);
@@ -177,6 +179,10 @@ void ask_message(struct node *n, const struct inbound *c, const struct message *
     struct ring_change change = {0};
     char error[TEXT_MAX] = "";
     bool known = false;
+    if (centre_is_elsewhere(n)) {
+        reply(n, to_conn(c->id), m->id, KV_E_NOT_COORDINATOR, centre_text(n));
+        return;
+    }
     int rc = n->self && !n->stopping ? check_asker(c, &m->change, error) : KV_E_UNAVAILABLE;
     if (rc == KV_OK)
         rc = resolve(n, &m->change.change, &change, error);

@@ -18,13 +18,6 @@
 
 /* ---- what is known of the members */
 
-static bool alive(const struct node *n, uint32_t member)
-{
-    struct swim_view view;
-    return member == n->self ||
-           (swim_lookup(n->swim, member, &view) == KV_OK && view.state <= MEMBER_SUSPECT);
-}
-
 /* Under which source_epoch this node has done what the change asks of it: taken over what it gains; and, if
  * it leaves, handed over what it keeps for others, which is on no other disk maybe. 0: not yet. */
 static uint64_t whole(const struct node *n)
@@ -38,7 +31,7 @@ static struct ring_word word_of(const struct node *n, uint32_t member)
     if (member == n->self)
         return (struct ring_word){
             .member = member, .epoch = adopt_epoch(n), .whole_epoch = whole(n), .alive = true};
-    struct ring_word w = {.member = member, .alive = alive(n, member)};
+    struct ring_word w = {.member = member, .alive = membership_alive(n, member)};
     const struct peer *p = peers_find(n, member);
     if (!p)
         return w;
@@ -55,7 +48,8 @@ static uint32_t rank(const struct node *n)
     const struct ring_value *v = &n->ring->value;
     uint32_t before = 0;
     for (uint32_t i = 0; i < v->member_count && v->members[i].id < n->self; i++)
-        before += ring_value_votes(v, &v->members[i]) && !v->members[i].dead && alive(n, v->members[i].id);
+        before += ring_value_votes(v, &v->members[i]) && !v->members[i].dead &&
+                  membership_alive(n, v->members[i].id);
     return before;
 }
 

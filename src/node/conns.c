@@ -64,10 +64,10 @@ struct verdict {
  * itself is compared first: the address by which we dialled it may be another name for the same place. */
 static bool looks_like_a_twin(const struct node *n, const struct peer *p, const struct msg_hello *h)
 {
-    struct swim_view view;
+    struct member_view view;
     if (!p->up)
         return false;
-    if (n->swim && (swim_lookup(n->swim, p->id, &view) != KV_OK || view.state != MEMBER_ALIVE))
+    if (membership_there(n) && (membership_lookup(n, p->id, &view) != KV_OK || view.state != MEMBER_ALIVE))
         return false;
     if (p->advertised.port && p->advertised_generation == p->generation)
         return !addr_eq(&p->advertised, &h->addr);
@@ -122,6 +122,13 @@ static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, u
 static struct verdict judge_member(struct node *n, const struct message *m, uint32_t *member)
 {
     const struct msg_hello *h = &m->hello;
+    const char *hub = h->hub ? h->hub : "";
+    if (h->topology != (uint8_t)n->topology || strcmp(hub, n->hub) != 0)
+        return (struct verdict){
+            KV_E_WRONG_CLUSTER,
+            arena_printf(&n->out->arena, "this is a cluster of topology %s%s%s; %s was started as %s%s%s",
+                         topology_name(n->topology), n->hub[0] ? " with hub " : "", n->hub, h->name,
+                         topology_name((enum topology)h->topology), hub[0] ? " with hub " : "", hub)};
     if (m->cluster != n->cluster_hash || strcmp(h->cluster, n->cluster) != 0) {
         const char *what =
             strcmp(h->cluster, n->cluster) != 0 ? "another cluster" : "another number of partitions";
@@ -153,8 +160,7 @@ static void heard_member(struct node *n, const struct message *m, uint32_t membe
         return;
     p->advertised = h->addr;
     p->advertised_generation = h->generation;
-    if (n->swim)
-        swim_heard(n->swim, n->now, member, h->generation, &h->addr);
+    membership_heard(n, member, h->generation, &h->addr);
     peers_dial_now(n, p); /* it is there: no need to wait for the next attempt */
 }
 
@@ -193,6 +199,7 @@ static void say_welcome(struct node *n, uint64_t conn, uint64_t id, bool client)
         .value_max_bytes = n->value_max_bytes,
         .sequence = n->sequence,
     };
+    centre_welcome(n, &m->welcome);
 }
 
 void conns_tell_time(struct node *n, uint64_t conn, uint64_t id)

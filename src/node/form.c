@@ -58,15 +58,19 @@ static int check_founders(struct node *n, char error[256])
     return KV_OK;
 }
 
-static int hash_initial(struct node *n)
+int form_hash(struct node *n)
 {
     struct buf b = {0};
+    if (n->form.count == 0)
+        return KV_OK;
     int rc = buf_printf(&b, "%s %u %u", n->cluster, n->partitions, n->replicas);
     for (uint32_t i = 0; rc == KV_OK && i < n->form.count; i++) {
         char text[ADDR_TEXT_MAX];
         const struct founder *f = &n->form.founders[i];
         rc = buf_printf(&b, " %s=%s", f->name, addr_format(&f->addr, text));
     }
+    if (rc == KV_OK && n->hub[0])
+        rc = buf_printf(&b, " %s %s", topology_name(n->topology), n->hub);
     n->form.initial_hash = hash64(buf_bytes(&b));
     buf_deinit(&b);
     return rc;
@@ -115,8 +119,6 @@ int form_init(struct node *n, const struct node_config *config, char error[256])
     }
     qsort(f->founders, f->count, sizeof *f->founders, compare_founders);
     int rc = check_founders(n, error);
-    if (rc == KV_OK)
-        rc = hash_initial(n);
     if (rc != KV_OK)
         return rc;
     struct founder *self = &f->founders[f->self];
@@ -176,6 +178,8 @@ static int first_ring(const struct node *n, struct ring_value *v)
         .epoch = 1,
         .partitions = n->partitions,
         .replicas = n->replicas,
+        .topology = (uint8_t)n->topology,
+        .hub = n->hub[0] ? form_id(n, form_find(n, n->hub)) : 0,
         .next_id = f->count + 1,
         .phase = RING_STABLE,
         .member_count = f->count,

@@ -9,6 +9,7 @@
  *     move.c      partitions that move                   heal.c     homes that compare what they have
  *     replica.c   this node's own rows                   front.c    a client's requests, checked
  *     hlc.c       the clock, what it says, its floor     status.c   STATUS and STATS
+ *     membership.c  who is alive, by SWIM or the hub     centre.c   what only the hub does
  *
  * Every function here runs inside node_step: `n->now` and `n->out` are that step's. */
 #ifndef NODE_INTERNAL_H
@@ -21,6 +22,7 @@
 #include "base/rate.h"
 #include "coord/coord.h"
 #include "coord/scan.h"
+#include "hub/hub.h"
 #include "kv_error.h"
 #include "model/id.h"
 #include "node/node.h"
@@ -73,7 +75,7 @@ struct peer {
     struct addr addr;       /* where it is dialled */
     bool connected;         /* the dialled connection is there */
     bool up;                /* ... and it answered our HELLO as the member it should be */
-    bool reachable;         /* up, and not dead to swim: what coord, scans and hints were told */
+    bool reachable;         /* up, and not seen dead: what coord, scans and hints were told */
     bool offset_known;      /* wall_offset_ms was learned */
     int64_t wall_offset_ms; /* its wall clock minus our monotonic one */
     uint64_t hello_us;      /* when it was last sent a HELLO */
@@ -86,7 +88,7 @@ struct peer {
     uint64_t retry_us;            /* it refused us and is left alone until then; UINT64_MAX: no */
     bool guest;                   /* it refused us because we are no member, and hears us all the same */
     uint64_t epoch;               /* of the ring that it has adopted, as far as we heard */
-    uint64_t dead_since_us;       /* to swim; 0: it is not */
+    uint64_t dead_since_us;       /* as membership says; 0: it is not */
     struct msg_progress progress; /* its last word */
     struct log_limit refused;     /* it refused us, or is not who it should be */
 };
@@ -109,11 +111,45 @@ void peers_say_hello(struct node *n, struct peer *p);
 /* Whoever refuses us is not asked again at the shell's pace. */
 void peers_leave_alone(struct node *n, struct peer *p, uint64_t delay_us);
 void peers_message(struct node *n, struct peer *p, struct message *m); /* WELCOME, REFUSED */
-void peers_swim_changes(struct node *n);
+void peers_member_changes(struct node *n);
 void peers_tick(struct node *n);
 uint64_t peers_deadline_us(const struct node *n);
 void peers_check(const struct node *n);
 void peers_deinit(struct node *n);
+
+/* ---- membership.c */
+
+struct membership { /* one of the two, once this node is a member */
+    struct swim *swim;
+    struct hub *hub;
+};
+
+int membership_create(struct node *n); /* by the ring in force. KV_E_NO_MEMORY */
+void membership_destroy(struct node *n);
+bool membership_there(const struct node *n);
+int membership_add(struct node *n, uint32_t member, const struct addr *addr); /* KV_E_NO_MEMORY */
+void membership_remove(struct node *n, uint32_t member);
+void membership_heard(struct node *n, uint32_t member, uint64_t generation, const struct addr *addr);
+int membership_lookup(const struct node *n, uint32_t member,
+                      struct member_view *out);               /* KV_E_NOT_FOUND; self is alive */
+bool membership_alive(const struct node *n, uint32_t member); /* or suspect */
+bool membership_next_change(struct node *n, struct member_change *out);
+void membership_datagram(struct node *n, const struct addr *from, const struct message *m);
+void membership_message(struct node *n, struct endpoint from, const struct message *m); /* SYNC..., LIST... */
+void membership_leave(struct node *n);
+void membership_tick(struct node *n);
+uint64_t membership_deadline_us(const struct node *n);
+void membership_check(const struct node *n);
+
+/* ---- centre.c */
+
+int centre_config(struct node *n, const struct node_config *config, char error[256]);
+uint64_t centre_cluster_hash(const struct node *n);
+bool centre_is_elsewhere(const struct node *n); /* there is a hub, and this node is not it */
+bool centre_same(const struct node *n, const struct ring_value *v);
+void centre_welcome(const struct node *n, struct msg_welcome *w);
+const char *centre_text(const struct node *n); /* where the hub is, in the arena */
+bool centre_refuses(struct node *n, struct endpoint from, const struct message *m); /* of a client */
 
 /* ---- conns.c: connections that others made to us, from their HELLO on ---- */
 
@@ -302,6 +338,7 @@ struct form {
 };
 
 int form_init(struct node *n, const struct node_config *config, char error[256]);
+int form_hash(struct node *n); /* what founders must agree on, once it is known. KV_E_NO_MEMORY */
 bool form_active(const struct node *n);
 const struct founder *form_find(const struct node *n, const char *name);
 uint32_t form_id(const struct node *n, const struct founder *f);
@@ -475,13 +512,16 @@ struct node {
     uint64_t generation;
     uint64_t sequence; /* of the store when this life began */
     uint64_t cluster_hash;
+    enum topology topology;
+    char hub[NAME_MAX_BYTES + 1]; /* its name; "": there is none */
+    uint64_t centre_refused;      /* clients that were sent to the hub */
     struct swim_config swim_config;
     struct prng prng;
 
     uint32_t self;     /* member id; 0: none */
     struct ring *ring; /* in force; NULL: none yet */
     /* The parts: there once this node is a member. */
-    struct swim *swim;
+    struct membership membership;
     struct coord *coord;
     struct scans *scans;
     struct hints *hints;

@@ -59,13 +59,19 @@ static void ask(struct node *n, const struct peer *p)
     m->change.timeout_us = (uint32_t)JOIN_TIMEOUT_US;
 }
 
+/* Any member, or the hub alone. */
+static bool may_decide(const struct node *n, const struct peer *p)
+{
+    return !n->ring->value.hub || n->ring->value.hub == p->id;
+}
+
 void join_refused(struct node *n, struct peer *p)
 {
     bool first = !p->guest;
     p->guest = true;
     if (n->join.due_us == UINT64_MAX)
         n->join.due_us = n->now.mono_us + JOIN_RETRY_US;
-    if (first && n->ring)
+    if (first && n->ring && may_decide(n, p))
         ask(n, p);
 }
 
@@ -95,8 +101,9 @@ void join_tick(struct node *n)
         if (!p->guest)
             continue;
         peers_say_hello(n, p);
-        if (n->ring && !asked)
-            ask(n, p);
+        if (asked || !n->ring || !may_decide(n, p))
+            continue;
+        ask(n, p);
         asked = true;
     }
     j->turn++;

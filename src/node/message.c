@@ -17,7 +17,7 @@ static bool common_message(struct node *n, struct endpoint from, const struct me
 static void client_message(struct node *n, struct inbound *c, struct message *m)
 {
     struct endpoint from = to_conn(c->id);
-    if (common_message(n, from, m))
+    if (centre_refuses(n, from, m) || common_message(n, from, m))
         return;
     switch (m->type) {
     case MSG_REQUEST:
@@ -71,9 +71,8 @@ static void member_message(struct node *n, struct endpoint from, struct message 
     case MSG_RING: adopt_message(n, m); break;
     case MSG_FOUND: form_message(n, from, m->from, m); break;
     case MSG_SYNC:
-        if (n->swim && !n->stopping)
-            swim_sync(n->swim, n->now, from, m, n->out);
-        break;
+    case MSG_LIST_GET:
+    case MSG_LIST: membership_message(n, from, m); break;
     default: n->misplaced++; break;
     }
 }
@@ -121,9 +120,7 @@ static void answer_message(struct node *n, struct endpoint from, struct message 
     case MSG_MERGED: heal_answer(n, m); break;
     case MSG_PURGE_REPLY: sweep_answer(n, m); break;
     case MSG_SYNC_REPLY:
-        if (n->swim && !n->stopping)
-            swim_sync(n->swim, n->now, from, m, n->out);
-        break;
+    case MSG_LIST: membership_message(n, from, m); break;
     case MSG_RING: adopt_message(n, m); break;
     case MSG_FOUND: form_message(n, from, m->from, m); break;
     case MSG_RING_GET: adopt_send(n, from, m->id); break;
@@ -200,15 +197,15 @@ void message_dialled(struct node *n, struct endpoint from, struct message *m)
     answer_message(n, from, m);
 }
 
-/* Datagrams have no connection behind them: only swim sees them, and only those that come from where the
- * member lives move the clock or tell of a ring. */
+/* Datagrams have no connection behind them: only membership sees them, and only those that come from where
+ * the member lives move the clock or tell of a ring. */
 void message_datagram(struct node *n, const struct addr *from, struct message *m)
 {
-    if (!n->swim || n->stopping || m->cluster != n->cluster_hash || m->type < MSG_PING || m->type > MSG_NACK)
+    uint32_t member = message_datagram_from(m);
+    if (n->stopping || m->cluster != n->cluster_hash || !member)
         return;
-    uint32_t member = m->probe.from;
-    struct swim_view view;
-    if (member == n->self || swim_lookup(n->swim, member, &view) != KV_OK)
+    struct member_view view;
+    if (member == n->self || membership_lookup(n, member, &view) != KV_OK)
         return;
     m->from = member;
     if (addr_eq(&view.addr, from)) {
@@ -217,7 +214,7 @@ void message_datagram(struct node *n, const struct addr *from, struct message *m
         if (p && p->up)
             adopt_heard(n, to_peer(member), m->ring_epoch);
     }
-    swim_datagram(n->swim, n->now, from, m, n->out);
+    membership_datagram(n, from, m);
 }
 
 void message_own(struct node *n, struct message *m)

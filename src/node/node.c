@@ -66,13 +66,8 @@ static void take_config(struct node *n, const struct node_config *c)
 
 int parts_create(struct node *n)
 {
-    struct swim_config swim = n->swim_config;
-    swim.self = n->self;
-    swim.generation = n->generation;
-    swim.addr = n->addr;
-    swim.seed = prng_u64(&n->prng);
     struct coord_config coord = {.self = n->self, .value_max_bytes = n->value_max_bytes};
-    int rc = swim_create(&swim, &n->swim);
+    int rc = membership_create(n);
     if (rc == KV_OK)
         rc = scans_create(n->self, &n->scans);
     if (rc == KV_OK)
@@ -127,6 +122,10 @@ int node_create(const struct node_config *config, struct node **out, char error[
         rc = form_init(n, config, error);
     }
     if (rc == KV_OK)
+        rc = centre_config(n, config, error);
+    if (rc == KV_OK)
+        rc = form_hash(n);
+    if (rc == KV_OK)
         rc = join_init(n, config, error);
     if (rc == KV_OK)
         rc = restore_words(n, config, error);
@@ -134,7 +133,7 @@ int node_create(const struct node_config *config, struct node **out, char error[
         node_destroy(n);
         return rc;
     }
-    n->cluster_hash = cluster_hash(n->cluster, n->partitions);
+    n->cluster_hash = centre_cluster_hash(n);
     *out = n;
     return KV_OK;
 }
@@ -149,8 +148,7 @@ void node_destroy(struct node *n)
         scans_destroy(n->scans);
     if (n->hints)
         hints_destroy(n->hints);
-    if (n->swim)
-        swim_destroy(n->swim);
+    membership_destroy(n);
     move_deinit(n);
     heal_deinit(n);
     sweep_deinit(n);
@@ -224,16 +222,10 @@ static void start(struct node *n)
     join_start(n);
 }
 
-static bool swim_runs(const struct node *n)
-{
-    return n->swim && n->peers.introduced && !n->stopping;
-}
-
 static void tick(struct node *n)
 {
     uint64_t now_us = n->now.mono_us;
-    if (swim_runs(n) && swim_deadline_us(n->swim) <= now_us)
-        swim_tick(n->swim, n->now, n->out);
+    membership_tick(n);
     if (n->coord && coord_deadline_us(n->coord) <= now_us)
         coord_tick(n->coord, n->now, hlc_now(n), n->out);
     if (n->scans && scans_deadline_us(n->scans) <= now_us)
@@ -286,8 +278,7 @@ static void stop(struct node *n)
     n->stopping = true;
     n->stop_us = n->now.mono_us + STOP_GRACE_US;
     outbox_log(n->out, LOG_INFO, "event=stopping");
-    if (n->swim)
-        swim_leave(n->swim, n->now, n->out);
+    membership_leave(n);
 }
 
 static void exit_when_done(struct node *n)
@@ -387,10 +378,10 @@ void node_step(struct node *n, struct now now, const struct event *in, struct ou
     n->looped = 0;
     hlc_begin(n, now);
     dispatch(n, in);
-    /* Each may cause the other: what swim found out makes coordinators send, and so on. */
+    /* Each may cause the other: what membership found out makes coordinators send, and so on. */
     do {
         loop_back(n);
-        peers_swim_changes(n);
+        peers_member_changes(n);
     } while (n->looped < out->count);
     exit_when_done(n);
     hlc_end(n);
@@ -419,8 +410,7 @@ uint64_t node_deadline_us(const struct node *n)
     at = earlier(at, change_deadline_us(n));
     if (n->paxos)
         at = earlier(at, paxos_deadline_us(n->paxos));
-    if (swim_runs(n))
-        at = earlier(at, swim_deadline_us(n->swim));
+    at = earlier(at, membership_deadline_us(n));
     if (n->coord)
         at = earlier(at, coord_deadline_us(n->coord));
     if (n->scans)
@@ -435,16 +425,15 @@ void node_check(const struct node *n)
     if (n->exited)
         return;
     KV_ASSERT(!n->self || n->ring);
-    KV_ASSERT(!n->self || (n->swim && n->coord && n->scans && n->hints && n->move.transfer && n->paxos &&
-                           n->heal.entropy));
+    KV_ASSERT(!n->self || (membership_there(n) && n->coord && n->scans && n->hints && n->move.transfer &&
+                           n->paxos && n->heal.entropy));
     KV_ASSERT(!n->ring || n->adopt.value);
     KV_ASSERT(!n->adopt.next || n->adopt.next->value.epoch > adopt_epoch(n));
     KV_ASSERT(!n->started || hlc_said(n) <= n->clock.floor);
     peers_check(n);
     replica_check(n);
     move_check(n);
-    if (n->swim)
-        swim_check(n->swim);
+    membership_check(n);
     if (n->coord)
         coord_check(n->coord);
     if (n->hints)

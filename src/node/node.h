@@ -46,6 +46,9 @@ struct node_config {
     uint64_t purge_interval_us;   /* from a delete to the look for it; 0: PURGE_INTERVAL_US */
     uint64_t repair_round_us; /* homes compare everything within this; 0: the default; UINT64_MAX: never */
     uint64_t seed;
+    const enum topology *topology; /* NULL: as the store's ring says; without one, a ring */
+    const char
+        *hub; /* where the topology has one; NULL or "": as the ring says, or the first founder by name */
     struct swim_config swim;             /* self, generation, addr, seed are filled in by the node */
     const struct node_founder *founders; /* --initial, any order; the node sorts by name */
     uint32_t founder_count;

@@ -1,8 +1,8 @@
 /* The connections that this node dials, one to every other member (before there is a ring: to every other
  * founder), and who can be reached: a member that answered our HELLO as who it should be, and that is not
- * dead to swim. What coord, scans, hints and transfer are told of a member is exactly that, once per change.
+ * seen dead. What coord, scans, hints and transfer are told of a member is exactly that, once per change.
  *
- * A member lives where swim says it lives; the ring's address is only where to look first. */
+ * A member lives where membership says it lives; the ring's address is only where to look first. */
 #include "base/mutant.h"
 #include "node/internal.h"
 
@@ -37,17 +37,9 @@ const char *peers_name(const struct node *n, uint32_t member)
 
 /* ---- reachability ---- */
 
-static bool swim_says_dead(const struct node *n, uint32_t member)
-{
-    struct swim_view view;
-    if (!n->swim || swim_lookup(n->swim, member, &view) != KV_OK)
-        return true;
-    return view.state != MEMBER_ALIVE && view.state != MEMBER_SUSPECT;
-}
-
 static void update_reachable(struct node *n, struct peer *p)
 {
-    bool dead = swim_says_dead(n, p->id);
+    bool dead = !membership_alive(n, p->id);
     bool reachable = p->up && !dead;
     if (!dead)
         p->dead_since_us = 0;
@@ -101,12 +93,12 @@ void peers_dial_now(struct node *n, struct peer *p)
         dial(n, p, &p->addr);
 }
 
-/* Swim learned that a member lives elsewhere. A connection to the very process that moved stays: the two
- * addresses are then only two names. */
+/* Membership learned that a member lives elsewhere. A connection to the very process that moved stays: the
+ * two addresses are then only two names. */
 static void follow_address(struct node *n, struct peer *p)
 {
-    struct swim_view view;
-    if (!n->swim || swim_lookup(n->swim, p->id, &view) != KV_OK || view.addr.port == 0)
+    struct member_view view;
+    if (membership_lookup(n, p->id, &view) != KV_OK || view.addr.port == 0)
         return;
     if (addr_eq(&view.addr, &p->addr) || (p->up && p->generation == view.generation))
         return;
@@ -158,9 +150,9 @@ static void carry_over(struct node *n, const struct peer *old, struct peer *p)
     if (p->up && m && m->store_id != p->store_id) {
         p->addr = addr;
         peers_leave_alone(n, p, REFUSED_RETRY_US);
-    } else if (!p->up && !n->swim && !addr_eq(&addr, &p->addr)) {
+    } else if (!p->up && !membership_there(n) && !addr_eq(&addr, &p->addr)) {
         set_down(n, p);
-        dial(n, p, &addr); /* with swim, swim says where it lives */
+        dial(n, p, &addr); /* else membership says where it lives */
     } else if (p->guest && n->self) {
         peers_say_hello(n, p); /* it knows us by now, or will when it hears of our ring */
     } else if (n->self && p->retry_us != UINT64_MAX) {
@@ -213,6 +205,8 @@ void peers_say_hello(struct node *n, struct peer *p)
         .generation = n->generation,
         .addr = n->addr,
         .sequence = n->sequence,
+        .topology = (uint8_t)n->topology,
+        .hub = n->hub,
     };
 }
 
@@ -288,8 +282,7 @@ static void welcomed(struct node *n, struct peer *p, const struct message *m)
     n->peers.introduced = true;
     hlc_handshake(n, m->hlc);
     hlc_look(n);
-    if (n->swim)
-        swim_heard(n->swim, n->now, p->id, p->generation, &p->addr);
+    membership_heard(n, p->id, p->generation, &p->addr);
     update_reachable(n, p);
     form_welcomed(n, p);
 }
@@ -344,9 +337,9 @@ void peers_message(struct node *n, struct peer *p, struct message *m)
         refused(n, p, m);
 }
 
-/* ---- what swim says ---- */
+/* ---- what membership says ---- */
 
-static void log_change(struct node *n, const struct swim_change *c)
+static void log_change(struct node *n, const struct member_change *c)
 {
     static const enum log_level levels[] = {LOG_INFO, LOG_INFO, LOG_WARN, LOG_INFO};
     if (c->before == c->now.state)
@@ -358,10 +351,10 @@ static void log_change(struct node *n, const struct swim_change *c)
         (unsigned long long)c->now.generation, member_state_name(c->before));
 }
 
-void peers_swim_changes(struct node *n)
+void peers_member_changes(struct node *n)
 {
-    struct swim_change c;
-    while (n->swim && swim_next_change(n->swim, &c)) {
+    struct member_change c;
+    while (membership_next_change(n, &c)) {
         log_change(n, &c);
         struct peer *p = peers_find(n, c.member);
         if (!p)
@@ -413,7 +406,7 @@ void peers_check(const struct node *n)
         KV_ASSERT(!p->reachable || p->up);
         KV_ASSERT(p->retry_us == UINT64_MAX || !p->connected);
         KV_ASSERT(!n->coord || coord_peer_reachable(n->coord, p->id) == p->reachable);
-        KV_ASSERT(p->reachable == (p->up && !swim_says_dead(n, p->id)));
+        KV_ASSERT(p->reachable == (p->up && membership_alive(n, p->id)));
     }
 }
 

@@ -44,11 +44,11 @@ static struct status_member member_status(const struct node *n, const struct mem
         .weight = m->weight ? m->weight : m->old_weight,
         .ring = (uint8_t)ring_state(&n->ring->value, m),
     };
-    struct swim_view view;
+    struct member_view view;
     const struct peer *p = peers_find(n, m->id);
     if (n->self)
         add_progress(n, p, &s);
-    if (n->swim && swim_lookup(n->swim, m->id, &view) == KV_OK) {
+    if (membership_lookup(n, m->id, &view) == KV_OK) {
         s.state = (uint8_t)view.state;
         s.generation = view.generation;
         s.incarnation = view.incarnation;
@@ -159,6 +159,8 @@ void status_send(struct node *n, struct endpoint to, uint64_t id)
         .ring_hash = n->ring ? n->ring->hash : 0,
         .ring_epoch = adopt_epoch(n),
         .phase = n->ring ? n->ring->value.phase : RING_STABLE,
+        .topology = (uint8_t)n->topology,
+        .hub = n->ring ? n->ring->value.hub : 0,
         .count = members ? list_members(n, members) : 0,
         .members = members,
     };
@@ -207,7 +209,8 @@ static void add_coord(const struct node *n, struct table *t)
 
 static void add_swim(const struct node *n, struct table *t)
 {
-    struct swim_counters s = n->swim ? swim_counters(n->swim) : (struct swim_counters){0};
+    const struct swim *swim = n->membership.swim;
+    struct swim_counters s = swim ? swim_counters(swim) : (struct swim_counters){0};
     add(t, "swim_probes", s.probes);
     add(t, "swim_acks", s.acks);
     add(t, "swim_nacks", s.nacks);
@@ -218,6 +221,21 @@ static void add_swim(const struct node *n, struct table *t)
     add(t, "swim_syncs", s.syncs);
     add(t, "swim_ignored", s.ignored);
     add(t, "swim_awareness", s.awareness);
+}
+
+static void add_hub(const struct node *n, struct table *t)
+{
+    const struct hub *hub = n->membership.hub;
+    struct hub_counters h = hub ? hub_counters(hub) : (struct hub_counters){0};
+    add(t, "hub_heartbeats", h.heartbeats);
+    add(t, "hub_acks", h.acks);
+    add(t, "hub_calls", h.calls);
+    add(t, "hub_suspicions", h.suspicions);
+    add(t, "hub_deaths", h.deaths);
+    add(t, "hub_lists", h.lists);
+    add(t, "hub_list_version", h.version);
+    add(t, "hub_ignored", h.ignored);
+    add(t, "hub_clients_sent_there", n->centre_refused);
 }
 
 static void add_move(const struct node *n, struct table *t)
@@ -324,7 +342,10 @@ void stats_send(struct node *n, struct endpoint to, uint64_t id)
     if (t.stats) {
         add_own(n, &t);
         add_coord(n, &t);
-        add_swim(n, &t);
+        if (n->hub[0])
+            add_hub(n, &t);
+        else
+            add_swim(n, &t);
         add_paxos(n, &t);
         add_move(n, &t);
         add_heal(n, &t);

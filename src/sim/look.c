@@ -22,7 +22,14 @@ void sim_look_counters(const struct node *n, struct tally *t)
     t->counts[TALLY_PUT_UNAVAILABLE] += sum(c.gets, OUTCOME_UNAVAILABLE) + sum(c.puts, OUTCOME_UNAVAILABLE);
     t->counts[TALLY_TIMEOUT] += sum(c.gets, OUTCOME_TIMEOUT) + sum(c.puts, OUTCOME_TIMEOUT);
     t->counts[TALLY_OVERLOADED] += sum(c.gets, OUTCOME_OVERLOADED) + sum(c.puts, OUTCOME_OVERLOADED);
-    struct swim_counters m = swim_counters(n->swim);
+    if (n->membership.hub) {
+        struct hub_counters h = hub_counters(n->membership.hub);
+        t->counts[TALLY_SUSPICION] += h.suspicions;
+        t->counts[TALLY_DEATH] += h.deaths;
+        t->counts[TALLY_SYNC] += h.lists;
+        return;
+    }
+    struct swim_counters m = swim_counters(n->membership.swim);
     t->counts[TALLY_SUSPICION] += m.suspicions;
     t->counts[TALLY_DEATH] += m.deaths;
     t->counts[TALLY_REFUTATION] += m.refutations;
@@ -37,14 +44,14 @@ bool sim_look_ready(const struct node *n, uint64_t mono_us)
 
 enum member_state sim_look_sees(const struct node *n, uint32_t member)
 {
-    struct swim_view view;
-    return n->swim && swim_lookup(n->swim, member, &view) == KV_OK ? view.state : MEMBER_DEAD;
+    struct member_view view;
+    return membership_lookup(n, member, &view) == KV_OK ? view.state : MEMBER_DEAD;
 }
 
 bool sim_look_belief(const struct node *n, uint32_t member, uint64_t *generation, uint32_t *incarnation)
 {
-    struct swim_view view;
-    if (!n->swim || swim_lookup(n->swim, member, &view) != KV_OK)
+    struct member_view view;
+    if (membership_lookup(n, member, &view) != KV_OK)
         return false;
     *generation = view.generation;
     *incarnation = view.incarnation;

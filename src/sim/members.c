@@ -195,7 +195,7 @@ static bool absent(enum member_state state)
     return state == MEMBER_DEAD || state == MEMBER_LEFT;
 }
 
-static void count_mistake(struct members *w, const struct swim_change *c)
+static void count_mistake(struct members *w, const struct member_change *c)
 {
     struct peer *about = &w->peers[c->member];
     if (!about->swim || !about->blamable) {
@@ -215,7 +215,7 @@ static void count_mistake(struct members *w, const struct swim_change *c)
 
 static void look(struct members *w, uint32_t i)
 {
-    struct swim_change c;
+    struct member_change c;
     while (swim_next_change(w->peers[i].swim, &c)) {
         struct peer *about = &w->peers[c.member];
         note(w, (uint64_t)i << 32 | c.member, (uint64_t)c.now.state << 32 | c.now.incarnation);
@@ -345,7 +345,7 @@ static void introduce(struct members *w, uint32_t i)
             swim_heard(swim, now_of(w), k, 1, &addr);
     }
     swim_hush(swim);
-    struct swim_change c;
+    struct member_change c;
     while (swim_next_change(swim, &c))
         ;
 }
@@ -367,7 +367,7 @@ static void start(struct members *w, uint32_t i)
         if (k != i)
             KV_ASSERT(swim_add(p->swim, now_of(w), k, &addr, true) == KV_OK);
     }
-    struct swim_change c; /* of what it was just told */
+    struct member_change c; /* of what it was just told */
     while (swim_next_change(p->swim, &c))
         ;
     schedule(w, &p->deadline, swim_deadline_us(p->swim));
@@ -376,7 +376,7 @@ static void start(struct members *w, uint32_t i)
 static void end(struct members *w, uint32_t i)
 {
     struct peer *p = &w->peers[i];
-    struct swim_view view;
+    struct member_view view;
     for (uint32_t k = 1; p->swim && k <= w->config.nodes; k++)
         if (swim_lookup(p->swim, k, &view) == KV_OK && absent(view.state))
             w->peers[k].dead_views--;

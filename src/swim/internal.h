@@ -107,8 +107,8 @@ struct swim_member {
     struct list queued; /* in one of the queue's lists, or in none */
     uint32_t transmits; /* of the belief as it is, by us */
 
-    struct list changed;     /* in swim.changes, or in none */
-    struct swim_view before; /* what swim_next_change last told, while `changed` */
+    struct list changed;       /* in swim.changes, or in none */
+    struct member_view before; /* what swim_next_change last told, while `changed` */
 };
 
 /* Members to be probed: [0, next) were probed in this round, then come `urgent` ones, then the rest, of

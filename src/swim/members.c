@@ -149,13 +149,13 @@ bool swim_is_among_few(struct swim *s, uint32_t few)
     return prng_below(&s->prng, swim_live_count(s)) < few;
 }
 
-static struct swim_view view_of(const struct swim_member *m)
+static struct member_view view_of(const struct swim_member *m)
 {
-    return (struct swim_view){.state = m->belief.state,
-                              .generation = m->belief.generation,
-                              .incarnation = m->belief.incarnation,
-                              .addr = m->addr,
-                              .rtt_us = m->rtt_us};
+    return (struct member_view){.state = m->belief.state,
+                                .generation = m->belief.generation,
+                                .incarnation = m->belief.incarnation,
+                                .addr = m->addr,
+                                .rtt_us = m->rtt_us};
 }
 
 void swim_member_changing(struct swim *s, struct swim_member *m)
@@ -173,25 +173,25 @@ static bool worth_telling(const struct swim_member *m)
            !addr_eq(&m->before.addr, &m->addr);
 }
 
-bool swim_next_change(struct swim *s, struct swim_change *out)
+bool swim_next_change(struct swim *s, struct member_change *out)
 {
     for (struct list *it; (it = list_pop_front(&s->changes)) != NULL;) {
         const struct swim_member *m = container_of(it, struct swim_member, changed);
         if (worth_telling(m)) {
-            *out = (struct swim_change){m->id, m->before.state, view_of(m)};
+            *out = (struct member_change){m->id, m->before.state, view_of(m)};
             return true;
         }
     }
     return false;
 }
 
-int swim_lookup(const struct swim *s, uint32_t member, struct swim_view *out)
+int swim_lookup(const struct swim *s, uint32_t member, struct member_view *out)
 {
     if (member == s->config.self) {
-        *out = (struct swim_view){.state = s->left ? MEMBER_LEFT : MEMBER_ALIVE,
-                                  .generation = s->config.generation,
-                                  .incarnation = s->incarnation,
-                                  .addr = s->config.addr};
+        *out = (struct member_view){.state = s->left ? MEMBER_LEFT : MEMBER_ALIVE,
+                                    .generation = s->config.generation,
+                                    .incarnation = s->incarnation,
+                                    .addr = s->config.addr};
         return KV_OK;
     }
     const struct swim_member *m = swim_member_find(s, member);

@@ -79,25 +79,12 @@ void swim_leave(struct swim *s, struct now now, struct outbox *out);
 void swim_tick(struct swim *s, struct now now, struct outbox *out);
 uint64_t swim_deadline_us(const struct swim *s);
 
-struct swim_view {
-    enum member_state state;
-    uint64_t generation;
-    uint32_t incarnation;
-    struct addr addr;
-    uint32_t rtt_us; /* smoothed, of direct probes; 0: none yet */
-};
-
 /* KV_E_NOT_FOUND for a stranger. Self is alive. */
-int swim_lookup(const struct swim *s, uint32_t member, struct swim_view *out);
+int swim_lookup(const struct swim *s, uint32_t member, struct member_view *out);
 
 /* Changes of state, generation or address since the last call, oldest first. False: none left. Bounded: a
  * member has at most one pending change, the latest. */
-struct swim_change {
-    uint32_t member;
-    enum member_state before;
-    struct swim_view now;
-};
-bool swim_next_change(struct swim *s, struct swim_change *out);
+bool swim_next_change(struct swim *s, struct member_change *out);
 
 struct swim_counters {
     uint64_t probes, acks, nacks, indirect_probes, suspicions, deaths, refutations, syncs;

@@ -24,8 +24,8 @@ void udp_deliver(struct shell *s, const struct addr *from, struct bytes datagram
         shell_complain(s, from->host, "malformed_datagram", rc, kv_error_text(rc));
         return;
     }
-    if (m.type >= MSG_PING && m.type <= MSG_NACK) {
-        m.from = m.probe.from;
+    m.from = message_datagram_from(&m);
+    if (m.from) {
         struct event e = {.type = EV_DATAGRAM,
                           .datagram = {.from = *from, .message = &m, .bytes = (uint32_t)datagram.len}};
         shell_step(s, &e);
@@ -40,7 +40,7 @@ static uint32_t sender_of(struct shell *s, struct bytes datagram)
     arena_reset(&s->receive_arena);
     if (wire_decode_datagram(datagram, &s->receive_arena, &m) != KV_OK)
         return 0;
-    uint32_t from = m.type >= MSG_PING && m.type <= MSG_NACK ? m.probe.from : 0;
+    uint32_t from = message_datagram_from(&m);
     message_release(&m);
     return from;
 }

@@ -92,6 +92,10 @@ enum wire_row {
     WIRE_ROW_ANY,    /* whole, header only, or left out (the absent row) */
 };
 
+/* Lists of gossip: membership.c. NULL: an empty one, or it does not fit. */
+void wire_put_gossip(struct encoder *e, const struct gossip *gossip, uint32_t count);
+struct gossip *wire_take_gossip(struct decoder *d, Gureum__Gossip *const *items, size_t count);
+
 /* Takes a reference of the frame's payload when the row names one. */
 struct row wire_take_row(struct decoder *d, const Gureum__Row *row, enum wire_row kind);
 
@@ -125,6 +129,7 @@ extern const struct codec codec_request, codec_response;                        
 extern const struct codec codec_scan, codec_scan_page, codec_range, codec_range_page;    /* scan.c */
 extern const struct codec codec_status, codec_stats, codec_fault, codec_fault_reply;     /* operator.c */
 extern const struct codec codec_write, codec_write_ack, codec_read, codec_read_reply;    /* replica.c */
+extern const struct codec codec_heartbeat, codec_list;                                   /* hub.c */
 extern const struct codec codec_probe, codec_sync;                                       /* membership.c */
 extern const struct codec codec_paxos, codec_change, codec_change_reply, codec_progress; /* change.c */
 extern const struct codec codec_pull, codec_rows;                                        /* transfer.c */

@@ -16,6 +16,8 @@ static void hello_encode(struct encoder *e, const struct message *m)
     body.generation = hello->generation;
     body.addr = &addr;
     body.sequence = hello->sequence;
+    body.topology = hello->topology;
+    body.hub = wire_text(hello->hub);
     wire_put_body(e, &body);
 }
 
@@ -34,12 +36,15 @@ static void hello_decode(struct decoder *d, const void *body, struct message *m)
         .generation = b->generation,
         .addr = wire_take_addr(d, b->addr),
         .sequence = b->sequence,
+        .topology = wire_take_u8(d, b->topology, TOPOLOGY_DIRECTORY),
+        .hub = wire_take_name(d, b->hub, WIRE_NAME_OR_EMPTY),
     };
 }
 
 static void welcome_encode(struct encoder *e, const struct message *m)
 {
     const struct msg_welcome *welcome = &m->welcome;
+    Gureum__Addr hub_addr = wire_addr(&welcome->hub_addr);
     Gureum__Welcome body = GUREUM__WELCOME__INIT;
     body.cluster = wire_text(welcome->cluster);
     body.name = wire_text(welcome->name);
@@ -50,6 +55,10 @@ static void welcome_encode(struct encoder *e, const struct message *m)
     body.ring_hash = welcome->ring_hash;
     body.value_max_bytes = welcome->value_max_bytes;
     body.sequence = welcome->sequence;
+    body.topology = welcome->topology;
+    body.hub = welcome->hub;
+    body.hub_name = wire_text(welcome->hub_name);
+    body.hub_addr = welcome->hub ? &hub_addr : NULL;
     wire_put_body(e, &body);
 }
 
@@ -66,6 +75,10 @@ static void welcome_decode(struct decoder *d, const void *body, struct message *
         .ring_hash = b->ring_hash,
         .value_max_bytes = wire_take_u32(d, b->value_max_bytes, VALUE_MAX_CEILING_BYTES),
         .sequence = b->sequence,
+        .topology = wire_take_u8(d, b->topology, TOPOLOGY_DIRECTORY),
+        .hub = b->hub,
+        .hub_name = wire_take_name(d, b->hub_name, WIRE_NAME_OR_EMPTY),
+        .hub_addr = wire_take_addr(d, b->hub_addr),
     };
 }
 

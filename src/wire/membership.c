@@ -6,7 +6,7 @@ static bool addr_is_empty(const struct addr *a)
     return a->host[0] == '\0' && a->port == 0;
 }
 
-static void gossip_encode(struct encoder *e, const struct gossip *gossip, uint32_t count)
+void wire_put_gossip(struct encoder *e, const struct gossip *gossip, uint32_t count)
 {
     if (!wire_put_list(e, count, MEMBERS_MAX))
         return;
@@ -24,7 +24,7 @@ static void gossip_encode(struct encoder *e, const struct gossip *gossip, uint32
     }
 }
 
-static struct gossip *gossip_decode(struct decoder *d, Gureum__Gossip *const *items, size_t count)
+struct gossip *wire_take_gossip(struct decoder *d, Gureum__Gossip *const *items, size_t count)
 {
     struct gossip *gossip = wire_take_list(d, count, MEMBERS_MAX, sizeof *gossip);
     for (size_t i = 0; gossip && i < count; i++)
@@ -51,13 +51,13 @@ static void probe_encode(struct encoder *e, const struct message *m)
     body.sequence = probe->sequence;
     body.target_addr = addr_is_empty(&probe->target_addr) ? NULL : &target_addr;
     wire_put_body(e, &body);
-    gossip_encode(e, probe->gossip, probe->count);
+    wire_put_gossip(e, probe->gossip, probe->count);
 }
 
 static void probe_decode(struct decoder *d, const void *body, struct message *m)
 {
     const Gureum__Probe *b = body;
-    struct gossip *gossip = gossip_decode(d, b->gossip, b->n_gossip);
+    struct gossip *gossip = wire_take_gossip(d, b->gossip, b->n_gossip);
     m->probe = (struct msg_probe){
         .from = b->from,
         .from_generation = b->from_generation,
@@ -76,13 +76,13 @@ static void sync_encode(struct encoder *e, const struct message *m)
     body.from = m->sync.from;
     body.digest = m->sync.digest;
     wire_put_body(e, &body);
-    gossip_encode(e, m->sync.gossip, m->sync.count);
+    wire_put_gossip(e, m->sync.gossip, m->sync.count);
 }
 
 static void sync_decode(struct decoder *d, const void *body, struct message *m)
 {
     const Gureum__Sync *b = body;
-    struct gossip *gossip = gossip_decode(d, b->gossip, b->n_gossip);
+    struct gossip *gossip = wire_take_gossip(d, b->gossip, b->n_gossip);
     m->sync = (struct msg_sync){
         .from = b->from,
         .digest = b->digest,

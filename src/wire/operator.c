@@ -59,6 +59,8 @@ static void status_encode(struct encoder *e, const struct message *m)
     body.ring_hash = status->ring_hash;
     body.ring_epoch = status->ring_epoch;
     body.phase = status->phase;
+    body.topology = status->topology;
+    body.hub = status->hub;
     ProtobufCBinaryData queue[RING_QUEUE_MAX];
     KV_ASSERT(status->queue_count <= RING_QUEUE_MAX);
     for (uint32_t i = 0; i < status->queue_count; i++)
@@ -93,6 +95,8 @@ static void status_decode(struct decoder *d, const void *body, struct message *m
         .ring_hash = b->ring_hash,
         .ring_epoch = b->ring_epoch,
         .phase = wire_take_u8(d, b->phase, RING_SWITCH),
+        .topology = wire_take_u8(d, b->topology, TOPOLOGY_DIRECTORY),
+        .hub = b->hub,
         .queue_count = queue ? (uint32_t)b->n_queue : 0,
         .queue = queue,
         .count = members ? (uint32_t)b->n_members : 0,

@@ -102,7 +102,8 @@ static void some_frame(struct buf *out)
     switch (m.type) {
     case MSG_HELLO: {
         struct addr a = {.host = "127.0.0.1", .port = 9};
-        m.hello = (struct msg_hello){ROLE_MEMBER, cluster_name, "n2", 2, prng_u64(&prng), 1, a, 1};
+        m.hello = (struct msg_hello){ROLE_MEMBER, cluster_name,  "n2", 2, prng_u64(&prng), 1, a,
+                                     1,           TOPOLOGY_RING, ""};
         break;
     }
     case MSG_REQUEST:

@@ -137,16 +137,16 @@ static void requests_weigh_their_keys(void **state)
 static void types_have_names(void **state)
 {
     (void)state;
-    const int types[] = {MSG_NONE,         MSG_HELLO,        MSG_WELCOME,    MSG_REFUSED,    MSG_RING_GET,
-                         MSG_RING,         MSG_FOUND,        MSG_REQUEST,    MSG_RESPONSE,   MSG_SCAN,
-                         MSG_SCAN_PAGE,    MSG_STATUS_GET,   MSG_STATUS,     MSG_STATS_GET,  MSG_STATS,
-                         MSG_FAULT,        MSG_FAULT_REPLY,  MSG_WRITE,      MSG_WRITE_ACK,  MSG_READ,
-                         MSG_READ_REPLY,   MSG_RANGE,        MSG_RANGE_PAGE, MSG_PING,       MSG_PING_REQ,
-                         MSG_ACK,          MSG_NACK,         MSG_SYNC,       MSG_SYNC_REPLY, MSG_PREPARE,
-                         MSG_PROMISE,      MSG_ACCEPT,       MSG_ACCEPTED,   MSG_PREEMPTED,  MSG_CHANGE,
-                         MSG_CHANGE_REPLY, MSG_PROGRESS,     MSG_PULL,       MSG_ROWS,       MSG_ROOTS,
-                         MSG_LEAVES,       MSG_COMPARE,      MSG_COMPARED,   MSG_MERGE,      MSG_MERGED,
-                         MSG_REPAIR,       MSG_REPAIR_REPLY, MSG_PURGE,      MSG_PURGE_REPLY};
+    const int types[] = {
+        MSG_NONE,          MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,     MSG_RING,
+        MSG_FOUND,         MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,      MSG_SCAN_PAGE,    MSG_STATUS_GET,
+        MSG_STATUS,        MSG_STATS_GET, MSG_STATS,      MSG_FAULT,     MSG_FAULT_REPLY,  MSG_WRITE,
+        MSG_WRITE_ACK,     MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,   MSG_PING,
+        MSG_PING_REQ,      MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,   MSG_PREPARE,
+        MSG_PROMISE,       MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,       MSG_CHANGE_REPLY,
+        MSG_PROGRESS,      MSG_PULL,      MSG_ROWS,       MSG_ROOTS,     MSG_LEAVES,       MSG_COMPARE,
+        MSG_COMPARED,      MSG_MERGE,     MSG_MERGED,     MSG_REPAIR,    MSG_REPAIR_REPLY, MSG_HEARTBEAT,
+        MSG_HEARTBEAT_ACK, MSG_LIST_GET,  MSG_LIST,       MSG_PURGE,     MSG_PURGE_REPLY};
     const size_t count = sizeof types / sizeof types[0];
     for (size_t i = 0; i < count; i++) {
         assert_string_not_equal(message_name((enum message_type)types[i]), "?");

@@ -68,6 +68,14 @@ static struct ring_value make_changing(uint32_t count, enum ring_phase phase)
     return v;
 }
 
+/* With a hub: one of the members, in the midst of a change or not. */
+static struct ring_value with_hub(struct ring_value v, enum topology topology)
+{
+    v.topology = (uint8_t)topology;
+    v.hub = v.members[0].id; /* one that stays */
+    return v;
+}
+
 static bool same_member(const struct member *a, const struct member *b)
 {
     return a->id == b->id && a->store_id == b->store_id && a->weight == b->weight &&
@@ -87,7 +95,8 @@ static bool same_value(const struct ring_value *a, const struct ring_value *b)
     if (a->epoch != b->epoch || a->partitions != b->partitions || a->replicas != b->replicas ||
         a->next_id != b->next_id || a->phase != b->phase || a->member_count != b->member_count ||
         a->undo != b->undo || a->switched != b->switched || a->since != b->since ||
-        a->source_epoch != b->source_epoch || a->queue_count != b->queue_count)
+        a->source_epoch != b->source_epoch || a->queue_count != b->queue_count ||
+        a->topology != b->topology || a->hub != b->hub)
         return false;
     for (uint32_t i = 0; i < a->member_count; i++)
         if (!same_member(&a->members[i], &b->members[i]))
@@ -118,6 +127,8 @@ static void decoding_gives_back_what_was_encoded(void **state)
     const uint32_t counts[] = {1, 2, 5, 100, MEMBERS_MAX};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         comes_back(make_value(counts[i]));
+        comes_back(with_hub(make_value(counts[i]), TOPOLOGY_CENTRAL));
+        comes_back(with_hub(make_changing(counts[i], RING_PENDING), TOPOLOGY_DIRECTORY));
         comes_back(make_changing(counts[i], RING_PENDING));
         comes_back(make_changing(counts[i], RING_SWITCH));
     }
@@ -191,6 +202,8 @@ static void every_field_is_in_the_hash(void **state)
     CHANGED(v.members[1].addr.port++, v.members[1].addr.port--);
     CHANGED(v.undo = true, v.undo = false);
     CHANGED(v.switched = false, v.switched = true);
+    CHANGED(v.topology = TOPOLOGY_CENTRAL, v.topology = TOPOLOGY_RING);
+    CHANGED((v.topology = TOPOLOGY_DIRECTORY, v.hub = 1), (v.topology = TOPOLOGY_RING, v.hub = 0));
     CHANGED(v.since++, v.since--);
     CHANGED(v.source_epoch++, v.source_epoch--);
     CHANGED(v.members[3].old_weight++, v.members[3].old_weight--);
@@ -269,6 +282,13 @@ static void check_refuses_what_is_no_ring(void **state)
     REFUSED(v.switched = true);
     REFUSED(v.since = 1);
     REFUSED(v.source_epoch = 1);
+    REFUSED(v.topology = TOPOLOGY_CENTRAL);
+    REFUSED((v.topology = TOPOLOGY_CENTRAL, v.hub = members[1].id + 1)); /* nobody's */
+    assert_int_equal((v.topology = TOPOLOGY_DIRECTORY, v.hub = members[1].id, ring_value_check(&v)), KV_OK);
+    v = good;
+    v.members = members;
+    v.hub = members[1].id; /* a ring has none, and encodes none */
+    assert_int_equal(ring_value_check(&v), KV_E_INVALID);
 #undef REFUSED
     memset(members[2].name, 'x', sizeof members[2].name); /* no end: cannot even be encoded */
     assert_int_equal(ring_value_check(&v), KV_E_INVALID);
@@ -376,7 +396,7 @@ static void what_no_encoding_has_is_refused(void **state)
     const struct {
         size_t at;
         uint8_t value;
-    } wrong[] = {{0, 1}, {0, 3}, {2, 4}, {2, 0x80}, {3, RING_QUEUE_MAX + 1}, {3, 255}, {44 + 20, 2}};
+    } wrong[] = {{0, 1}, {0, 3}, {2, 12}, {2, 0x80}, {3, RING_QUEUE_MAX + 1}, {3, 255}, {44 + 20, 2}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         uint8_t was = bytes.data[wrong[i].at];
         bytes.data[wrong[i].at] = wrong[i].value;

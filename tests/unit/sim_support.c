@@ -139,8 +139,8 @@ uint32_t places(struct sim *s, const char *key, uint32_t out[PREFERENCE_MAX])
 
 enum member_state sees(struct sim *s, uint32_t viewer, uint32_t member)
 {
-    struct swim_view view;
-    assert_int_equal(swim_lookup(sim_node(s, viewer)->swim, member, &view), KV_OK);
+    struct member_view view;
+    assert_int_equal(membership_lookup(sim_node(s, viewer), member, &view), KV_OK);
     return view.state;
 }
 

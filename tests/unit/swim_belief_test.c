@@ -65,7 +65,7 @@ static void tell(uint32_t from, uint64_t from_generation, struct gossip g)
 
 static void assert_view(uint32_t member, enum member_state state, uint64_t generation, uint32_t incarnation)
 {
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, member, &view), 0);
     assert_int_equal(view.state, state);
     assert_int_equal(view.generation, generation);
@@ -74,7 +74,7 @@ static void assert_view(uint32_t member, enum member_state state, uint64_t gener
 
 static void assert_change(uint32_t member, enum member_state before, enum member_state after)
 {
-    struct swim_change c;
+    struct member_change c;
     assert_true(swim_next_change(s, &c));
     assert_int_equal(c.member, member);
     assert_int_equal(c.before, before);
@@ -83,7 +83,7 @@ static void assert_change(uint32_t member, enum member_state before, enum member
 
 static void assert_no_change(void)
 {
-    struct swim_change c;
+    struct member_change c;
     assert_false(swim_next_change(s, &c));
 }
 
@@ -203,7 +203,7 @@ static void test_strangers(void **state)
     tell(2, 4, (struct gossip){.member = 3, .generation = 1, .state = 9});
     assert_int_equal(swim_counters(s).ignored, 5);
     assert_view(3, MEMBER_DEAD, 0, 0);
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, 77, &view), KV_E_NOT_FOUND);
 }
 
@@ -218,9 +218,9 @@ static void test_removed_stays_removed(void **state)
     tell(3, 1, about(3, 2, 0, MEMBER_ALIVE, 3));
     struct addr addr = net_addr(3);
     swim_heard(s, now, 3, 3, &addr);
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, 3, &view), KV_E_NOT_FOUND);
-    struct swim_change c;
+    struct member_change c;
     while (swim_next_change(s, &c))
         assert_int_not_equal(c.member, 3);
 }
@@ -245,7 +245,7 @@ static void test_heard_first_hand(void **state)
     swim_heard(s, now, 2, 1, &elsewhere);
     assert_change(2, MEMBER_DEAD, MEMBER_ALIVE);
     assert_view(2, MEMBER_ALIVE, 1, 0);
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, 2, &view), 0);
     assert_true(addr_eq(&view.addr, &elsewhere));
 
@@ -268,7 +268,7 @@ static void test_addresses(void **state)
 {
     (void)state;
     struct addr moved = {.host = "127.0.0.9", .port = 99}, ring = {.host = "127.0.0.8", .port = 98};
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_add(s, now, 2, &ring, false), 0); /* never heard: the ring knows best */
     assert_int_equal(swim_lookup(s, 2, &view), 0);
     assert_true(addr_eq(&view.addr, &ring));
@@ -330,7 +330,7 @@ static void test_a_word_proves_its_life(void **state)
                         .probe = {.from = 2, .from_generation = 4, .from_incarnation = 3, .target = 2}};
     swim_datagram(s, now, &from, &m, &out);
     assert_view(2, MEMBER_ALIVE, 4, 3);
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, 2, &view), 0);
     assert_true(addr_eq(&view.addr, &from));
     tell(3, 1, about(2, 4, 3, MEMBER_SUSPECT, 3));

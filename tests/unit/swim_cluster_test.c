@@ -202,7 +202,7 @@ static void test_restart(void **state)
     assert_true(net_converged(net));
     assert_nobody_died(net);
     for (uint32_t i = 1; i <= 5; i++) {
-        struct swim_view view;
+        struct member_view view;
         assert_int_equal(swim_lookup(net->nodes[i].swim, 2, &view), 0);
         assert_int_equal(view.generation, 2);
     }
@@ -233,7 +233,7 @@ static void test_removed_does_not_come_back(void **state)
     for (uint32_t i = 1; i <= 4; i++)
         swim_remove(net->nodes[i].swim, 5);
     net_run(net, 60 * SECOND_US);
-    struct swim_view view;
+    struct member_view view;
     for (uint32_t i = 1; i <= 4; i++) {
         assert_int_not_equal(swim_lookup(net->nodes[i].swim, 5, &view), 0);
         assert_true(swim_counters(net->nodes[i].swim).ignored > 0);

@@ -82,7 +82,7 @@ static void answer(enum message_type type, uint32_t from, uint32_t target, uint3
 
 static enum member_state state_of(uint32_t member)
 {
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, member, &view), 0);
     return view.state;
 }
@@ -96,7 +96,7 @@ static void test_answered_directly(void **state)
     assert_int_equal(ping.gossip[0].member, SELF);
     now.mono_us += 3000;
     answer(MSG_ACK, ping.target, ping.target, ping.sequence);
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, ping.target, &view), 0);
     assert_int_equal(view.rtt_us, 3000);
     assert_int_equal(swim_counters(s).acks, 1);
@@ -172,7 +172,7 @@ static void test_answered_through_another(void **state)
     answer(MSG_ACK, relay, req.target, req.sequence);
     wait_for(MSG_PING);
     assert_int_equal(state_of(req.target), MEMBER_ALIVE);
-    struct swim_view view;
+    struct member_view view;
     assert_int_equal(swim_lookup(s, req.target, &view), 0);
     assert_int_equal(view.rtt_us, 0); /* nobody knows which way was how long */
 }
@@ -325,7 +325,7 @@ static void test_unproven(void **state)
     wait_for(MSG_PING);
     assert_int_equal(now.mono_us - began_us, c.dead_probe_interval_us);
     assert_int_equal(sent(MSG_PING, NULL), 1);
-    struct swim_change change;
+    struct member_change change;
     assert_false(swim_next_change(s, &change));
     assert_int_equal(swim_counters(s).suspicions + swim_counters(s).deaths, 0);
 }

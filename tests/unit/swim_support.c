@@ -94,7 +94,7 @@ static void post(struct net *net, uint32_t from, uint32_t to, bool tcp, const st
 
 static void watch(struct net *net, uint32_t i)
 {
-    struct swim_change c;
+    struct member_change c;
     while (swim_next_change(net->nodes[i].swim, &c)) {
         net->changes++;
         trace(net, i, c.member, (uint64_t)c.now.state << 32 | c.now.incarnation);
@@ -256,7 +256,7 @@ void net_leave(struct net *net, uint32_t i)
 
 enum member_state net_view(const struct net *net, uint32_t observer, uint32_t member)
 {
-    struct swim_view view;
+    struct member_view view;
     KV_ASSERT(swim_lookup(net->nodes[observer].swim, member, &view) == 0);
     return view.state;
 }

@@ -6,14 +6,15 @@
 #include "unit/wire_text.h"
 
 const enum message_type all_types[] = {
-    MSG_HELLO,     MSG_WELCOME,    MSG_REFUSED,   MSG_RING_GET,     MSG_RING,         MSG_FOUND,
-    MSG_REQUEST,   MSG_RESPONSE,   MSG_SCAN,      MSG_SCAN_PAGE,    MSG_STATUS_GET,   MSG_STATUS,
-    MSG_STATS_GET, MSG_STATS,      MSG_FAULT,     MSG_FAULT_REPLY,  MSG_WRITE,        MSG_WRITE_ACK,
-    MSG_READ,      MSG_READ_REPLY, MSG_RANGE,     MSG_RANGE_PAGE,   MSG_PING,         MSG_PING_REQ,
-    MSG_ACK,       MSG_NACK,       MSG_SYNC,      MSG_SYNC_REPLY,   MSG_PREPARE,      MSG_PROMISE,
-    MSG_ACCEPT,    MSG_ACCEPTED,   MSG_PREEMPTED, MSG_CHANGE,       MSG_CHANGE_REPLY, MSG_PROGRESS,
-    MSG_PULL,      MSG_ROWS,       MSG_ROOTS,     MSG_LEAVES,       MSG_COMPARE,      MSG_COMPARED,
-    MSG_MERGE,     MSG_MERGED,     MSG_REPAIR,    MSG_REPAIR_REPLY, MSG_PURGE,        MSG_PURGE_REPLY,
+    MSG_HELLO,     MSG_WELCOME,       MSG_REFUSED,   MSG_RING_GET,     MSG_RING,         MSG_FOUND,
+    MSG_REQUEST,   MSG_RESPONSE,      MSG_SCAN,      MSG_SCAN_PAGE,    MSG_STATUS_GET,   MSG_STATUS,
+    MSG_STATS_GET, MSG_STATS,         MSG_FAULT,     MSG_FAULT_REPLY,  MSG_WRITE,        MSG_WRITE_ACK,
+    MSG_READ,      MSG_READ_REPLY,    MSG_RANGE,     MSG_RANGE_PAGE,   MSG_PING,         MSG_PING_REQ,
+    MSG_ACK,       MSG_NACK,          MSG_SYNC,      MSG_SYNC_REPLY,   MSG_PREPARE,      MSG_PROMISE,
+    MSG_ACCEPT,    MSG_ACCEPTED,      MSG_PREEMPTED, MSG_CHANGE,       MSG_CHANGE_REPLY, MSG_PROGRESS,
+    MSG_PULL,      MSG_ROWS,          MSG_ROOTS,     MSG_LEAVES,       MSG_COMPARE,      MSG_COMPARED,
+    MSG_MERGE,     MSG_MERGED,        MSG_REPAIR,    MSG_REPAIR_REPLY, MSG_PURGE,        MSG_PURGE_REPLY,
+    MSG_HEARTBEAT, MSG_HEARTBEAT_ACK, MSG_LIST_GET,  MSG_LIST,
 };
 const size_t all_types_count = sizeof all_types / sizeof all_types[0];
 
@@ -292,6 +293,8 @@ static void random_connection(struct maker *k, struct message *m)
             .generation = any_u64(p),
             .addr = any_addr(p),
             .sequence = any_u64(p),
+            .topology = any_u8(p, TOPOLOGY_DIRECTORY),
+            .hub = any_text(p, k->arena, 0, NAME_MAX_BYTES, NAME_CHARS),
         };
         break;
     }
@@ -306,7 +309,13 @@ static void random_connection(struct maker *k, struct message *m)
             .ring_hash = any_u64(p),
             .value_max_bytes = up_to(p, VALUE_MAX_CEILING_BYTES),
             .sequence = any_u64(p),
+            .topology = any_u8(p, TOPOLOGY_DIRECTORY),
+            .hub = any_u32(p),
+            .hub_name = any_text(p, k->arena, 0, NAME_MAX_BYTES, NAME_CHARS),
+            .hub_addr = any_addr(p),
         };
+        if (m->welcome.hub == 0)
+            m->welcome.hub_addr = (struct addr){0};
         break;
     case MSG_REFUSED:
         m->refused = (struct msg_refused){any_status(p), any_text(p, k->arena, 0, 255, TEXT_CHARS)};
@@ -389,6 +398,8 @@ static void random_operator(struct maker *k, struct message *m)
             .ring_hash = any_u64(k->p),
             .ring_epoch = any_u64(k->p),
             .phase = any_u8(k->p, RING_SWITCH),
+            .topology = any_u8(k->p, TOPOLOGY_DIRECTORY),
+            .hub = any_u32(k->p),
         };
         m->status.queue = random_queue(k, &m->status.queue_count);
         m->status.members = random_members(k, &m->status.count);
@@ -425,6 +436,16 @@ static void random_replica(struct maker *k, struct message *m)
 static void random_membership(struct maker *k, struct message *m)
 {
     struct prng *p = k->p;
+    if (m->type == MSG_HEARTBEAT || m->type == MSG_HEARTBEAT_ACK) {
+        m->heartbeat = (struct msg_heartbeat){any_u32(p), any_u64(p), any_u64(p),
+                                              any_u8(p, HEARTBEAT_LEAVING | HEARTBEAT_CALL)};
+        return;
+    }
+    if (m->type == MSG_LIST_GET || m->type == MSG_LIST) {
+        m->list = (struct msg_list){any_u64(p), any_u64(p), any_u64(p), 0, NULL};
+        m->list.members = random_gossip(k, &m->list.count);
+        return;
+    }
     if (m->type == MSG_SYNC || m->type == MSG_SYNC_REPLY) {
         m->sync.from = any_u32(p);
         m->sync.digest = any_u64(p);
@@ -468,7 +489,7 @@ struct message random_message(struct prng *p, struct arena *arena, enum message_
         random_operator(&k, &m);
     else if (type <= MSG_READ_REPLY)
         random_replica(&k, &m);
-    else if (type <= MSG_SYNC_REPLY)
+    else if (type <= MSG_LIST)
         random_membership(&k, &m);
     else if (type <= MSG_PREEMPTED)
         random_paxos(&k, &m);

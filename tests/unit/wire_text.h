@@ -104,6 +104,8 @@ static void say_connection(struct buf *out, const struct message *m)
         say_u64(out, "generation", m->hello.generation);
         say_addr(out, &m->hello.addr);
         say_u64(out, "sequence", m->hello.sequence);
+        say_u64(out, "topology", m->hello.topology);
+        say_text(out, "hub", m->hello.hub);
         break;
     case MSG_WELCOME:
         say_text(out, "cluster", m->welcome.cluster);
@@ -115,6 +117,10 @@ static void say_connection(struct buf *out, const struct message *m)
         say_u64(out, "ring_hash", m->welcome.ring_hash);
         say_u64(out, "value_max_bytes", m->welcome.value_max_bytes);
         say_u64(out, "sequence", m->welcome.sequence);
+        say_u64(out, "topology", m->welcome.topology);
+        say_u64(out, "hub", m->welcome.hub);
+        say_text(out, "hub_name", m->welcome.hub_name);
+        say_addr(out, &m->welcome.hub_addr);
         break;
     case MSG_REFUSED:
         say_status(out, m->refused.status);
@@ -208,6 +214,8 @@ static void say_members(struct buf *out, const struct msg_status *status)
     say_u64(out, "ring_hash", status->ring_hash);
     say_u64(out, "ring_epoch", status->ring_epoch);
     say_u64(out, "phase", status->phase);
+    say_u64(out, "topology", status->topology);
+    say_u64(out, "hub", status->hub);
     say_u64(out, "queue", status->queue_count);
     for (uint32_t i = 0; i < status->queue_count; i++)
         say_text(out, "\n  change", status->queue[i]);
@@ -303,6 +311,20 @@ static void say_membership(struct buf *out, const struct message *m)
         say_u64(out, "from", m->sync.from);
         say_u64(out, "digest", m->sync.digest);
         say_gossip(out, m->sync.gossip, m->sync.count);
+        break;
+    case MSG_HEARTBEAT:
+    case MSG_HEARTBEAT_ACK:
+        say_u64(out, "from", m->heartbeat.from);
+        say_u64(out, "generation", m->heartbeat.generation);
+        say_u64(out, "version", m->heartbeat.version);
+        say_u64(out, "flags", m->heartbeat.flags);
+        break;
+    case MSG_LIST_GET:
+    case MSG_LIST:
+        say_u64(out, "generation", m->list.generation);
+        say_u64(out, "since", m->list.since);
+        say_u64(out, "version", m->list.version);
+        say_gossip(out, m->list.members, m->list.count);
         break;
     default: break;
     }
