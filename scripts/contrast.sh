@@ -73,7 +73,7 @@ finish() {
     local status=$?
     trap - EXIT INT TERM
     end_cluster
-    end_etcd
+    end_beside
     exit $status
 }
 trap finish EXIT

@@ -2,11 +2,39 @@
 # What stands beside the three topologies: how they grow, in the simulator, and how long etcd is away when its leader
 # dies. Sourced by contrast.sh.
 
-GROWTH_NODES=3,5,10,20,50,100         # throughput
+GROWTH_NODES=3,5,10,20,50,100
+CONTROL_NODES="3 10 30 100 300 1000"
 ETCD_RUNS=5 ETCD_BASE=17500
-ETCD=()                               # pids of its members and its clients
+BESIDE=() # pids of what runs in the background
+ETCD=()   # pids of etcd's members and clients
 
-# growth: growth.jsonl, a line a size and topology; without the simulator's help nothing, and the report says so.
+end_beside() {
+    local pid
+    for pid in "${BESIDE[@]}"; do
+        kill "$pid" 2>/dev/null || true
+        pkill -P "$pid" 2>/dev/null || true
+    done
+    BESIDE=()
+    end_etcd
+}
+
+has_topology() { "$BIN/kvsim" "$1" --help 2>/dev/null | grep -q -- --topology; }
+
+# growth_of TOPOLOGY: throughput of the same node code, with service times as measured on real nodes; and what its
+# control costs without load. A line of JSON for each size.
+growth_of() {
+    local t=$1 option=() n
+    ! has_topology growth || option=(--topology "$t")
+    "$BIN/kvsim" growth "${option[@]}" --nodes $GROWTH_NODES --seconds 0.4 --quiet-seconds 10 --json |
+        sed "s/^{/{\"topology\":\"$t\",/" >"$OUT/growth-$t.jsonl"
+    option=()
+    if has_topology members; then option=(--topology "$t"); elif [ "$t" != ring ]; then return 0; fi
+    for n in $CONTROL_NODES; do
+        "$BIN/kvsim" members "${option[@]}" --nodes "$n" --runs 0 --json
+    done | sed "s/^{/{\"topology\":\"$t\",/" >"$OUT/control-$t.jsonl"
+}
+
+# For the ring, and for central where the simulator has it.
 growth() {
     progress "growth, in the simulator"
     if ! "$BIN/kvsim" growth --help >/dev/null 2>&1; then
@@ -14,10 +42,14 @@ growth() {
         return 0
     fi
     local t
+    BESIDE=()
     for t in ring central; do
-        "$BIN/kvsim" growth --topology $t --nodes $GROWTH_NODES --json >>"$OUT/growth.jsonl" 2>>"$OUT/growth.log" ||
-            progress "kvsim growth --topology $t failed; see growth.log"
+        [ $t = ring ] || has_topology growth || continue
+        growth_of $t 2>>"$OUT/growth.log" &
+        BESIDE+=($!)
     done
+    wait "${BESIDE[@]}" || progress "kvsim growth failed; see growth.log"
+    BESIDE=()
 }
 
 # ---- etcd ----

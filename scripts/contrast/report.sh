@@ -6,20 +6,18 @@
 
 HERE=$TOP/scripts/contrast
 
-# growth.jsonl as tables: nodes, ops/s, control bytes a second of a node (mean, and the busiest).
+# growth-*.jsonl and control-*.jsonl as tables: nodes, ops/s, control bytes a second of a node (mean, and the busiest).
 growth_tables() {
-    [ -s "$OUT/growth.jsonl" ] || return 0
     local t
     rm -f "$OUT"/growth-*.tsv
     for t in ring central; do
-        grep "\"topology\":\"$t\"" "$OUT/growth.jsonl" | awk '
+        [ -s "$OUT/growth-$t.jsonl" ] || continue
+        cat "$OUT/growth-$t.jsonl" "$OUT/control-$t.jsonl" 2>/dev/null | awk '
             function member(name) { return match($0, "\"" name "\":[0-9.]+") ? substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3) : 0 }
-            { n = member("nodes"); if (!(n in known)) { known[n]; size[++count] = n }
-              if (member("clients") > 0) ops[n] = member("ops_per_s")
-              if (member("bytes_per_s") > 0) { mean[n] = member("bytes_per_s"); busiest[n] = member("bytes_max_per_s") } }
-            END { for (i = 1; i <= count; i++) { n = size[i]; printf "%d\t%.0f\t%.1f\t%.1f\n", n, ops[n], mean[n], busiest[n] } }' |
-            sort -n >"$OUT/growth-$t.tsv" || true
-        [ -s "$OUT/growth-$t.tsv" ] || rm -f "$OUT/growth-$t.tsv"
+            { n = member("nodes"); sizes[n] }
+            member("clients") { ops[n] = member("ops_per_s"); next }
+            { mean[n] = member("bytes_per_s"); busiest[n] = member("bytes_max_per_s") }
+            END { for (n in sizes) printf "%d\t%.0f\t%.1f\t%.1f\n", n, ops[n], mean[n], busiest[n] }' | sort -n >"$OUT/growth-$t.tsv"
     done
 }
 

@@ -4,7 +4,7 @@
 
 RATE_NEAR=150 RATE_FAR=100 # operations a second of the clients on each side, once sloppy and once strict
 RECORDS=1000               # keys of each
-SECONDS_QUIET=10           # without load, for the control traffic
+SECONDS_QUIET=8            # without load, for the control traffic
 NAMES=10000 NAMES_RATE=1000
 PATIENCE=60                # seconds, with one command of an operator
 

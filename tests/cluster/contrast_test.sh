@@ -39,7 +39,7 @@ equals "phases count the operations of the histories" "$by_hand" "$(awk -F, 'NR 
 equals "so do buckets" "$by_hand" "$(awk -F, 'NR > 1 { n += $3 } END { print n }' "$OUT/ring/buckets-all.csv")"
 
 check "the report asks nobody for anything" bash -c "! grep -qE '(src|href)=\"' '$OUT/report.html'"
-check "no node of it is left" bash -c "! pgrep -f '$OUT/ring/cluster' >/dev/null"
+check "no node of it is left" bash -c "! pgrep -f '[c]ontrast/ring/cluster/n' >/dev/null"
 before=$(cat "$OUT/figures.tsv")
 check "figures and report can be made again from the data" "$TOP/scripts/cluster.sh" contrast --report --out "$OUT" --bin "$KV_BIN"
 equals "they are the same" "$before" "$(cat "$OUT/figures.tsv")"
