@@ -16,8 +16,8 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), two at a time
   sim       executable tests/sim/*.sh
-  cluster   executable tests/cluster/*_test.sh, two at a time; one with a line `# alone` measures time, and runs by
-            itself in release builds. Under `all` those with a line `# modes: release asan` run twice
+  cluster   executable tests/cluster/*_test.sh, three at a time; one with a line `# alone` measures time, and runs
+            by itself in release builds. Under `all` those with a line `# modes: release asan` run twice
 
   --build DIR       where the Makefile builds (default build)
   --mode MODE       which of its builds to test (default release)
@@ -42,6 +42,7 @@ done
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 UNIT_JOBS=2
+CLUSTER_JOBS=3 # they mostly wait
 fuzzing= # pid of the fuzzers, when they run beside something
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
@@ -248,14 +249,14 @@ run_scripts() {
     done
 }
 
-# run_lanes MODE TIMEOUT_S FILE...: two at a time, each with ports of its own: a test may kill all its nodes, and
+# run_lanes MODE TIMEOUT_S FILE...: some at a time, each with ports of its own: a test may kill all its nodes, and
 # nobody else may take their ports meanwhile.
 run_lanes() {
     local mode=$1 limit=$2 script l lane=()
     shift 2
     for script; do
         while :; do
-            for l in 0 1; do
+            for ((l = 0; l < CLUSTER_JOBS; l++)); do
                 if [ -z "${lane[l]:-}" ] || ! kill -0 "${lane[l]}" 2>/dev/null; then break 2; fi
             done
             wait -n || true

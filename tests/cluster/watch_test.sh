@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # kvcli watch, once and live on a terminal: what it shows of a cluster whose nodes die and come back, how it ends.
-# modes: release asan
+# modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
