@@ -233,6 +233,11 @@ check_ports() {
     done
 }
 
+# Two that look for a free range at the same time do not find the same one: it is ours until this script ends.
+reserve_ports() {
+    { exec 9>"${TMPDIR:-/tmp}/gureum-ports-$BASE"; } 2>/dev/null && flock --nonblock 9
+}
+
 choose_base() {
     local problem
     if [ "$BASE" != auto ]; then
@@ -240,7 +245,7 @@ choose_base() {
         return
     fi
     for ((BASE = ${KV_BASE_FROM:-7600}; BASE <= 64000; BASE += 400)); do # tests that run side by side begin apart
-        check_ports >/dev/null && return
+        reserve_ports && check_ports >/dev/null && return
     done
     die "no free range of ports found"
 }
@@ -274,7 +279,7 @@ launch() {
     extra=KVD_ARGS_n$i # for experiments: KVD_ARGS goes to all nodes, KVD_ARGS_n2 to one
     # shellcheck disable=SC2086
     setsid nohup "$BIN/kvd" --name "n$i" --data "$dir/data" --listen "$(addr "$i")" "${how[@]}" \
-        --replicas "$REPLICAS" --sync "$SYNC" --lab ${KVD_ARGS:-} ${!extra:-} >>"$dir/log" 2>&1 </dev/null &
+        --replicas "$REPLICAS" --sync "$SYNC" --lab ${KVD_ARGS:-} ${!extra:-} >>"$dir/log" 2>&1 </dev/null 9>&- &
     echo $! >"$dir/pid"
 }
 
