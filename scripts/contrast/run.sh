@@ -131,11 +131,12 @@ fault_hub() {
     until_second "$2"
 }
 
-# One line of the busiest node, in both directions.
+# One line of the busiest node, in both directions. Orders take their time; until all are given the fault is half one.
 fault_line() {
-    phase 'line cut'
+    phase 'orders go out'
     kvcli fault drop --from "n$HUB" --to "n${FAR[1]}"
     kvcli fault drop --from "n${FAR[1]}" --to "n$HUB"
+    phase 'line cut'
     until_second "$1"
     phase 'line mended'
     kvcli fault clear
@@ -143,9 +144,10 @@ fault_line() {
 }
 
 fault_partition() {
-    phase 'network cut 2|3'
-    kill -USR1 "${LOAD[@]}"
+    phase 'orders go out'
     cluster partition "${FAR[0]},${FAR[1]}/${NEAR[0]},${NEAR[1]},${NEAR[2]}" >/dev/null
+    kill -USR1 "${LOAD[@]}"
+    phase 'network cut 2|3'
     until_second "$1"
     phase 'network mended'
     kill -USR2 "${LOAD[@]}"
@@ -189,9 +191,9 @@ schedule_full() {
 schedule_quick() {
     phase 'before'
     until_second 3
-    fault_node 5 4
-    fault_hub 6 5
-    fault_partition 8 6
+    fault_node 4 3
+    fault_hub 5 4
+    fault_partition 7 5
 }
 
 schedule_tiny() {
