@@ -83,7 +83,8 @@ struct effect {
             struct bytes key;
             struct stamp stamp; /* of the row that was handed over */
             /* Also delete the data row, if it still has exactly this stamp and no other note names the key.
-             * Set when this node is no home of the key. */
+             * KV_E_AGAIN: it is newer by now, and the note stays. Set when this node is no home of the key.
+             */
             bool drop_row;
         } hint_done;
         struct {

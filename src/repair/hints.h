@@ -4,8 +4,9 @@
  * node is no home of its key.
  *
  * A pass goes over all notes of a member, page by page, and a page is finished before the next is read.
- * A row that the member refuses, or does not acknowledge in time, keeps its note, and another pass follows
- * after HINTS_RETRY_US; a member that is full, overloaded or silent ends the pass at once.
+ * A row that the member refuses, or does not acknowledge in time, or that has changed meanwhile, keeps its
+ * note, and another pass follows after HINTS_RETRY_US; a member that is full, overloaded or silent ends the
+ * pass at once.
  *
  * Bounded: HINTS_WINDOW rows in flight per member and HINTS_RATE_BYTES a second, so that a node that just
  * came back is not drowned; all notes together at most HINTS_MAX_BYTES, else hints_room is false and the

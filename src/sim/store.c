@@ -339,16 +339,22 @@ static void merge(struct sim_store *st, const struct effect *e)
     }
 }
 
-static void hint_done(struct sim_store *st, const struct effect *e)
+static int hint_done(struct sim_store *st, const struct effect *e)
 {
-    remember(st, e->hint_done.member, e->hint_done.key);
-    remember(st, 0, e->hint_done.key);
-    struct record *note = table_find(&st->notes, e->hint_done.member, e->hint_done.key);
-    if (note && stamp_cmp(note->stamp, e->hint_done.stamp) <= 0)
-        table_drop(&st->notes, note);
-    struct record *r = e->hint_done.drop_row ? table_find(&st->rows, 0, e->hint_done.key) : NULL;
-    if (r && stamp_cmp(r->row.stamp, e->hint_done.stamp) == 0 && !is_noted(st, e->hint_done.key))
+    struct bytes key = e->hint_done.key;
+    struct record *note = table_find(&st->notes, e->hint_done.member, key);
+    if (!note || stamp_cmp(note->stamp, e->hint_done.stamp) > 0)
+        return KV_OK;
+    struct record *r = e->hint_done.drop_row ? table_find(&st->rows, 0, key) : NULL;
+    int newer = r ? stamp_cmp(r->row.stamp, e->hint_done.stamp) : 0;
+    if (newer > 0)
+        return KV_E_AGAIN;
+    remember(st, e->hint_done.member, key);
+    remember(st, 0, key);
+    table_drop(&st->notes, note);
+    if (r && newer == 0 && !is_noted(st, key))
         table_drop(&st->rows, r);
+    return KV_OK;
 }
 
 static uint32_t delete_rows(struct sim_store *st, const struct effect *e)
@@ -373,16 +379,17 @@ static int apply(struct sim_store *st, const struct effect *e, uint32_t *deleted
     if (st->full && e->type != EF_STORE_HINT_DONE && e->type != EF_STORE_DELETE)
         return KV_E_FULL;
     st->sequence++;
+    int status = KV_OK;
     switch (e->type) {
     case EF_STORE_WRITE: merge(st, e); break;
     case EF_STORE_MERGE: merge_pack(st, e->merge.pack); break;
     case EF_STORE_META: sim_store_meta_put(st, e->meta.name, e->meta.value); break;
     case EF_STORE_DELETE: *deleted = delete_rows(st, e); break;
-    default: hint_done(st, e); break;
+    default: status = hint_done(st, e); break;
     }
     if (!st->lazy)
         st->durable = st->sequence;
-    return KV_OK;
+    return status;
 }
 
 void sim_store_finish(struct sim_store *st, struct sim_job *job, struct arena *arena, struct event *out)

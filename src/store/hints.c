@@ -184,6 +184,16 @@ int noted(struct store *s, uint32_t except, uint64_t token, struct bytes key, bo
     return KV_OK;
 }
 
+/* KV_E_AGAIN: the row is newer than what was handed over. One that cannot be read is not known to be. */
+static int unchanged(struct store *s, struct bytes key, struct stamp stamp)
+{
+    struct row row;
+    int status = engine_get_row(s, key, s->read_any, true, &row);
+    if (status == KV_OK && !row_is_absent(&row) && stamp_cmp(row.stamp, stamp) > 0)
+        return KV_E_AGAIN;
+    return status == KV_E_CORRUPT ? KV_OK : status;
+}
+
 int store_hint_done(struct store *s, uint32_t member, struct bytes key, struct stamp stamp, bool drop_row)
 {
     if (!key_ok(key))
@@ -202,6 +212,8 @@ int store_hint_done(struct store *s, uint32_t member, struct bytes key, struct s
     bool row_goes = false;
     if (drop_row)
         status = row_may_go(s, &(struct row_version){key, stamp}, token, true, member, &row_goes);
+    if (status == KV_OK && drop_row && !row_goes)
+        status = unchanged(s, key, stamp);
     if (status != KV_OK)
         return status;
     rocksdb_writebatch_delete_cf(s->batch, s->families[FAMILY_HINTS], (const char *)k.data, k.len);

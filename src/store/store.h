@@ -95,7 +95,9 @@ int store_hints(struct store *s, uint32_t member, struct cursor after, uint32_t 
 
 /* Forgets the note for `member` if its stamp is not newer than `stamp`; with `drop_row` also deletes the data
  * row if it still has exactly this stamp and no other member's note names the key. Without such a note
- * nothing happens. Not synced: after a power cut the row may be handed over once more. */
+ * nothing happens. KV_E_AGAIN: the row was to be dropped, and is newer by now; the note stays, for were it
+ * the last one, nobody would ever drop that row. Not synced: after a power cut the row may be handed over
+ * once more. */
 int store_hint_done(struct store *s, uint32_t member, struct bytes key, struct stamp stamp, bool drop_row);
 
 /* Deletes, all in one batch, each row that still has exactly the stamp it is named with; with `unless_noted`

@@ -94,9 +94,9 @@ static void write_other(struct storage *s, struct storage_job *job)
     case EF_STORE_TREE: rc = keep_tree(s, job); break;
     default:
         rc = store_hint_done(s->store, job->member, job->put.key, job->stamp, job->flag);
-        s->writes.hints_done++;
+        s->writes.hints_done += rc == KV_OK;
     }
-    if (rc != KV_OK && rc != KV_E_FULL)
+    if (rc != KV_OK && rc != KV_E_FULL && rc != KV_E_AGAIN)
         die(job_word(job), rc);
     if (rc == KV_E_FULL)
         s->full = true; /* going well proves nothing: these may use the store's reserve */

@@ -305,6 +305,28 @@ static void a_store_that_fails_is_asked_again(void **state)
     world_destroy(w);
 }
 
+/* By a write with a note for somebody else, who has it by now: nobody else would drop it. */
+static void a_row_that_has_changed_is_sent_again(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    world_fill(w, 1, 10, 3);
+    world_peer(w, 3, true);
+    world_tick(w);
+    world_page(w, KV_OK);
+    world_ack(w, 0, KV_OK);
+    w->items[0].row.stamp.hlc += 1000;
+    world_forget(w, 0, KV_E_AGAIN);
+    assert_int_equal(hints_waiting(w->hints, 3), 1);
+    world_wait(w);
+    world_page(w, KV_OK);
+    assert_int_equal(w->sent_count, 1);
+    assert_int_equal(stamp_cmp(w->sent[0].stamp, w->items[0].row.stamp), 0);
+    world_serve(w);
+    world_nothing_waits(w, 3);
+    world_destroy(w);
+}
+
 static void strange_answers_are_ignored(void **state)
 {
     (void)state;
@@ -452,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_note_for_a_member_that_is_there_goes_soon),
         cmocka_unit_test(what_the_store_holds_at_start_is_counted),
         cmocka_unit_test(a_store_that_fails_is_asked_again),
+        cmocka_unit_test(a_row_that_has_changed_is_sent_again),
         cmocka_unit_test(strange_answers_are_ignored),
         cmocka_unit_test(room_is_limited),
         cmocka_unit_test(random_runs),

@@ -184,15 +184,20 @@ static void a_done_note_is_forgotten(void **state)
     store_close(s);
 }
 
+/* With its note, which is all that says that it has to go. */
 static void a_row_that_changed_stays(void **state)
 {
     struct store *s = open_ok(*state);
     struct bytes key = bytes_str("k");
     assert_int_equal(put_noted(s, key, row_text(5, "v"), ALICE, 0), KV_OK);
-    assert_int_equal(put(s, key, row_text(6, "w"), false), KV_OK);
-    assert_int_equal(store_hint_done(s, ALICE, key, at_5, true), KV_OK);
-    assert_int_equal(notes_of(s, ALICE, 10), 0);
+    assert_int_equal(put_noted(s, key, row_text(6, "w"), BOB, 0), KV_OK);
+    assert_int_equal(store_hint_done(s, BOB, key, at_6, true), KV_OK);
+    assert_int_equal(store_hint_done(s, ALICE, key, at_5, true), KV_E_AGAIN);
+    assert_int_equal(notes_of(s, ALICE, 10), 1);
     assert_true(row_there(s, key));
+    assert_int_equal(store_hint_done(s, ALICE, key, at_6, true), KV_OK);
+    assert_int_equal(notes_of(s, ALICE, 10), 0);
+    assert_false(row_there(s, key));
     store_close(s);
 }
 
