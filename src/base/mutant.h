@@ -34,7 +34,11 @@
     X(no_switch_fence, "a change ends before displaced homes know of SWITCH")       \
     X(drop_early, "displaced homes drop their rows in SWITCH")                      \
     X(old_snapshot, "a source gives pages before it knows that the ring changes")   \
-    X(restored_votes, "a store put back to an older copy goes on as it was")
+    X(restored_votes, "a store put back to an older copy goes on as it was")        \
+    X(purge_blind, "a purge overlooks rows and hints of those who are no homes")    \
+    X(purge_no_wait, "a purge does not wait until what is under way is too old")    \
+    X(scan_one_home, "a scan is complete with one home of each partition")          \
+    X(scan_full_ends, "a page of a scan that is full says that it is the last")
 
 #ifdef MUTANTS
 enum mutant {

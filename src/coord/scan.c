@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/mutant.h"
 #include "coord/plan.h"
 #include "kv_error.h"
 #include "model/id.h"
@@ -254,7 +255,7 @@ static bool complete(const struct scans *all, const struct scan *s)
         uint32_t homes = 0;
         for (uint32_t h = 0; h < ring->homes; h++)
             homes += answered[list[h]];
-        if (homes < plan_cover(ring->homes))
+        if (homes < MUTANT(scan_one_home, plan_cover(ring->homes), 1u))
             return false;
     }
     return true;
@@ -297,7 +298,7 @@ static int fill_page(struct scan *s, uint64_t hlc, struct arena *arena, struct m
             return KV_E_OVERLOADED;
         entries[page->count++] = (struct scan_entry){kept, f->row};
         if (page->count == s->limit || bytes >= SCAN_PAGE_MAX_BYTES) {
-            page->done = s->front_end && i + 1 == s->found_count;
+            page->done = s->front_end && MUTANT(scan_full_ends, i + 1 == s->found_count, true);
             page->next = (struct cursor){f->token, kept};
             break;
         }

@@ -32,6 +32,13 @@ static inline uint64_t hlc_to_ms(uint64_t hlc)
     return hlc >> HLC_COUNTER_BITS;
 }
 
+/* Whether what began at `began_hlc` is older than this on a clock that shows `hlc`. */
+static inline bool hlc_is_older(uint64_t began_hlc, uint64_t hlc, uint32_t age_ms)
+{
+    uint64_t began_ms = hlc_to_ms(began_hlc), now_ms = hlc_to_ms(hlc);
+    return now_ms > began_ms && now_ms - began_ms > age_ms;
+}
+
 struct clock {
     uint64_t hlc;   /* the largest value minted or seen */
     uint64_t floor; /* durable: what is minted is at or below it; a restart begins above it */

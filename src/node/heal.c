@@ -13,7 +13,8 @@ int heal_create(struct node *n)
     struct entropy_config config = {.self = n->self,
                                     .round_us = n->heal.round_us,
                                     .scrub_us = ENTROPY_SCRUB_US,
-                                    .seed = prng_u64(&n->prng)};
+                                    .seed = prng_u64(&n->prng),
+                                    .row_age_max_ms = n->row_age_max_ms};
     return entropy_create(&config, &n->heal.entropy);
 }
 

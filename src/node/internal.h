@@ -543,6 +543,7 @@ struct node {
     struct heal heal;
     struct purge *purge;
     uint64_t purge_interval_us; /* 0: the default */
+    uint32_t row_age_max_ms;
     bool started;
     bool stopping;
     bool exited;

@@ -36,6 +36,7 @@ int move_create(struct node *n)
     struct transfer_config config = {.self = n->self,
                                      .rate_bytes = n->move.rate.per_second,
                                      .page_bytes = page_bytes,
+                                     .row_age_max_ms = n->row_age_max_ms,
                                      .meta = META_TRANSFER,
                                      .noted = buf_bytes(&n->move.noted)};
     int rc = transfer_create(&config, &n->move.transfer);

@@ -108,6 +108,7 @@ int node_create(const struct node_config *config, struct node **out, char error[
     take_config(n, config);
     heal_config(n, config);
     n->purge_interval_us = config->purge_interval_us;
+    n->row_age_max_ms = config->row_age_max_ms ? config->row_age_max_ms : ROW_AGE_MAX_MS;
     rc = move_config(n, config);
     if (rc != KV_OK) {
         node_destroy(n);

@@ -44,6 +44,9 @@ struct node_config {
     uint32_t value_max_bytes;
     uint64_t transfer_rate_bytes; /* a second, taken over from others or read for them; 0: the default */
     uint64_t purge_interval_us;   /* from a delete to the look for it; 0: PURGE_INTERVAL_US */
+    /* A row that was read, or whose request began, longer ago than this is refused, and a purge waits for as
+     * long: the same on all nodes. 0: ROW_AGE_MAX_MS */
+    uint32_t row_age_max_ms;
     uint64_t repair_round_us; /* homes compare everything within this; 0: the default; UINT64_MAX: never */
     uint64_t seed;
     const enum topology *topology; /* NULL: as the store's ring says; without one, a ring */

@@ -106,8 +106,7 @@ static void ack(struct node *n, struct endpoint to, uint64_t id, int status, uin
 /* Purge (DESIGN section 7) relies on it that nothing older than this is ever applied. */
 bool replica_too_old(const struct node *n, uint64_t began_hlc)
 {
-    uint64_t now_ms = hlc_to_ms(hlc_now(n)), began_ms = hlc_to_ms(began_hlc);
-    return now_ms > began_ms && now_ms - began_ms > ROW_AGE_MAX_MS;
+    return hlc_is_older(began_hlc, hlc_now(n), n->row_age_max_ms);
 }
 
 static int check_write(struct node *n, const struct message *m)

@@ -24,7 +24,8 @@ static void pass_on_holds(struct node *n)
 
 int sweep_create(struct node *n)
 {
-    struct purge_config config = {.self = n->self, .interval_us = n->purge_interval_us};
+    struct purge_config config = {
+        .self = n->self, .interval_us = n->purge_interval_us, .row_age_max_ms = n->row_age_max_ms};
     return purge_create(&config, &n->purge);
 }
 

@@ -193,12 +193,6 @@ void entropy_engage(struct entropy *e, uint32_t partition, uint32_t member, uint
 /* ---- rows
  */
 
-static bool too_old(uint64_t began_hlc, uint64_t hlc)
-{
-    uint64_t now_ms = hlc_to_ms(hlc), began_ms = hlc_to_ms(began_hlc);
-    return now_ms > began_ms && now_ms - began_ms > ROW_AGE_MAX_MS;
-}
-
 static int row_belongs(const struct entropy *e, struct bytes key, const struct span *span, uint32_t member,
                        struct pack_facts *facts)
 {
@@ -218,7 +212,7 @@ int entropy_pack_check(const struct entropy *e, const struct blob *pack, uint64_
 {
     struct bytes rest = blob_bytes(pack);
     struct packed_row row;
-    int rc = too_old(began_hlc, hlc) ? KV_E_STALE : KV_OK;
+    int rc = hlc_is_older(began_hlc, hlc, e->config.row_age_max_ms) ? KV_E_STALE : KV_OK;
     *facts = (struct pack_facts){0};
     while (rc == KV_OK && rest.len) {
         rc = facts->rows < PACK_ROWS_MAX ? pack_take(&rest, &row) : KV_E_MALFORMED;

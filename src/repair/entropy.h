@@ -65,6 +65,7 @@ struct entropy_config {
     uint64_t round_us; /* 0: compare only when others or an operator ask */
     uint64_t scrub_us;
     uint64_t seed;
+    uint32_t row_age_max_ms; /* rows read longer ago than this are refused */
 };
 
 int entropy_create(const struct entropy_config *config, struct entropy **out);

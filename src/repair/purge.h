@@ -7,7 +7,7 @@
  *     LIST    it reads its own dead rows
  *     SAME    every home: I have exactly this row, and no transfer or anti-entropy is open on the partition
  *     NONE    every other member: I have neither row nor hint of this key. It watches the key from now on
- *     WAIT    until all clocks are ROW_AGE_MAX_MS past all that was answered so far
+ *     WAIT    until all clocks are row_age_max_ms past all that was answered so far
  *     STILL   every home: I still have exactly this row. Every other: no row of this key has come since
  *     DELETE  every home: deleted, if it is still this row
  *
@@ -18,7 +18,7 @@
  * rows of a home only grow. At rest at another member: not at NONE, and what came to it later it would have
  * seen. In the memory of a request or on its way: then its `began_hlc` (when its content was read, or its
  * request began) is below the clock that some member had when it was asked. Everybody's clock is asked for,
- * and whoever answers STILL has a clock of its own that is ROW_AGE_MAX_MS past the largest of them: whatever
+ * and whoever answers STILL has a clock of its own that is row_age_max_ms past the largest of them: whatever
  * began before is refused there from then on, also after a restart, since that clock is one that never goes
  * back (it is below the floor on disk). A row that somebody read later, it read at a member that had it
  * later. So after the last STILL there is no older row, and none can ever be taken again: DELETE may come as
@@ -40,22 +40,22 @@
  *
  * Where dead rows are is not searched for: each that is written marks its partition with the time from which
  * on it is dead. A start, or a ring under which this node drives other partitions than before, marks those to
- * be looked at once, spread over PURGE_SPREAD_US. Bounded: rounds, the bytes of their keys, rounds that talk
- * at once, pages read a second; keys watched. */
+ * be looked at once, spread over PURGE_SPREAD intervals. Bounded: rounds, the bytes of their keys, rounds
+ * that talk at once, pages read a second; keys watched. */
 #ifndef REPAIR_PURGE_H
 #define REPAIR_PURGE_H
 
 #include "model/outbox.h"
 #include "ring/ring.h"
 
-#define PURGE_INTERVAL_US    UINT64_C(60000000)       /* default: from a delete to the look for it */
-#define PURGE_SPREAD_US      UINT64_C(600000000)      /* the first looks of a start take this long */
-#define PURGE_PACE_US        UINT64_C(10000)          /* between two pages of headers, or looks */
-#define PURGE_ANSWER_US      UINT64_C(5000000)        /* after this a member is silent */
-#define PURGE_LAG_US         UINT64_C(500000)         /* one whose clock is not there yet is asked again */
-#define PURGE_LAG_MAX_US     UINT64_C(30000000)       /* ... not longer than this */
-#define PURGE_WATCH_US       UINT64_C(150000000)      /* a watch that nobody asks for again is dropped */
-#define PURGE_HOLD_US        UINT64_C(10000000)       /* a hold that no DELETE ends does */
+#define PURGE_INTERVAL_US    UINT64_C(60000000)  /* default: from a delete to the look for it */
+#define PURGE_SPREAD         10u                 /* intervals: the first looks of a start take this long */
+#define PURGE_PACE_US        UINT64_C(10000)     /* between two pages of headers, or looks */
+#define PURGE_ANSWER_US      UINT64_C(5000000)   /* after this a member is silent */
+#define PURGE_LAG_US         UINT64_C(500000)    /* one whose clock is not there yet is asked again */
+#define PURGE_LAG_MAX_US     UINT64_C(30000000)  /* ... not longer than this */
+#define PURGE_WATCH_US       UINT64_C(150000000) /* a watch that nobody asks for again is dropped */
+#define PURGE_HOLD_US        UINT64_C(10000000)  /* a hold that no DELETE ends does */
 #define PURGE_MARGIN_MS      (2 * CLOCK_DRIFT_MAX_MS) /* that two clocks may differ by, and more */
 #define PURGE_PAGE_BYTES     (32u << 10)              /* of keys in one round */
 #define PURGE_ROUNDS_MAX     1024u
@@ -69,7 +69,8 @@ struct purge;
 
 struct purge_config {
     uint32_t self;
-    uint64_t interval_us; /* 0: PURGE_INTERVAL_US */
+    uint64_t interval_us;    /* 0: PURGE_INTERVAL_US */
+    uint32_t row_age_max_ms; /* every member refuses rows read longer ago than this: the same for all */
 };
 
 /* One call: what time it is, on all clocks. */

@@ -3,6 +3,7 @@
  *
  * A watch must not lose what it saw: a question that comes twice does not begin it anew, and one of an older
  * round of the partition (late, from another life of the driver) begins none. */
+#include "base/mutant.h"
 #include "repair/purge_internal.h"
 
 #include "model/key.h"
@@ -20,7 +21,7 @@ int guards_ring_set(struct purge *p)
 
 static bool touched(const struct watch *w, uint32_t i)
 {
-    return w->touched[i / 64] >> i % 64 & 1;
+    return MUTANT(purge_blind, w->touched[i / 64] >> i % 64 & 1, false);
 }
 
 static void touch(struct watch *w, uint32_t i)
@@ -53,7 +54,7 @@ static int watch_begin(struct purge *p, const struct purge_turn *t, const struct
     struct guard *g = &p->guards[m->partition];
     if (watch_find(p, m->partition, m->round))
         return KV_OK;
-    if (m->round <= g->last_round || turn_past(t, m->round + hlc_from_ms(ROW_AGE_MAX_MS)))
+    if (m->round <= g->last_round || turn_past(t, m->round + hlc_from_ms(p->config.row_age_max_ms)))
         return KV_E_STALE;
     if (m->round > t->hlc + hlc_from_ms(PURGE_MARGIN_MS))
         return KV_E_AGAIN; /* the driver's clock is ahead of all: it must not become the newest for good */

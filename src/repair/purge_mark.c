@@ -75,7 +75,7 @@ static void mark_ring_set(struct purge *p, const struct purge_turn *t, uint32_t 
         return;
     bool driven = drives(p, partition);
     if (driven && !m->driven) {
-        uint64_t share_us = PURGE_SPREAD_US / p->partitions * partition;
+        uint64_t share_us = PURGE_SPREAD * p->config.interval_us / p->partitions * partition;
         *m = (struct mark){.due_hlc = DUE_NOW, .look_us = t->now.mono_us + p->config.interval_us + share_us};
     }
     m->driven = driven;

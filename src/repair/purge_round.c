@@ -1,5 +1,6 @@
 /* A round, from the driver's side. Its states, and which may follow which: the table below; what each rules
  * out: purge.h. */
+#include "base/mutant.h"
 #include "repair/purge_internal.h"
 
 #include "model/key.h"
@@ -302,9 +303,9 @@ static void ask_same(struct purge *p, const struct purge_turn *t, struct round *
  * is for what a member read whose clock was refused by the one that it read from. */
 static void wait_for_clocks(struct purge *p, const struct purge_turn *t, struct round *r)
 {
-    r->after_hlc = r->clock_hlc + hlc_from_ms(ROW_AGE_MAX_MS + PURGE_MARGIN_MS);
-    uint64_t at_us = turn_when_us(t, r->after_hlc);
-    uint64_t least_us = t->now.mono_us + (ROW_AGE_MAX_MS + PURGE_MARGIN_MS) * UINT64_C(1000);
+    uint64_t wait_ms = MUTANT(purge_no_wait, p->config.row_age_max_ms + PURGE_MARGIN_MS, 0);
+    r->after_hlc = r->clock_hlc + hlc_from_ms(wait_ms);
+    uint64_t at_us = turn_when_us(t, r->after_hlc), least_us = t->now.mono_us + wait_ms * 1000;
     r->lag_end_us = least_us + PURGE_LAG_MAX_US;
     move(p, r, ROUND_WAITING);
     wake(p, r, at_us > least_us && at_us < r->lag_end_us ? at_us : least_us);

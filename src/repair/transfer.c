@@ -23,6 +23,7 @@ int transfer_create(const struct transfer_config *config, struct transfer **out)
     if (!t)
         return KV_E_NO_MEMORY;
     t->self = config->self;
+    t->row_age_max_ms = config->row_age_max_ms;
     t->meta = config->meta;
     t->page_bytes = config->page_bytes && config->page_bytes < TRANSFER_PAGE_BYTES ? config->page_bytes
                                                                                    : TRANSFER_PAGE_BYTES;

@@ -40,10 +40,11 @@ struct transfer;
 
 struct transfer_config {
     uint32_t self;
-    uint64_t rate_bytes; /* a second; 0: TRANSFER_RATE_BYTES */
-    uint32_t page_bytes; /* of a page at most; 0, or more than that: TRANSFER_PAGE_BYTES */
-    const char *meta;    /* static: the name under which the store keeps how far this is, */
-    struct bytes noted;  /* and what it keeps; empty: nothing. Copied */
+    uint64_t rate_bytes;     /* a second; 0: TRANSFER_RATE_BYTES */
+    uint32_t page_bytes;     /* of a page at most; 0, or more than that: TRANSFER_PAGE_BYTES */
+    uint32_t row_age_max_ms; /* rows read longer ago than this are refused */
+    const char *meta;        /* static: the name under which the store keeps how far this is, */
+    struct bytes noted;      /* and what it keeps; empty: nothing. Copied */
 };
 
 int transfer_create(const struct transfer_config *config, struct transfer **out);

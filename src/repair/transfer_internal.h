@@ -96,6 +96,7 @@ void transfer_note_apply(struct bytes note, struct plan *p);
 
 struct transfer {
     uint32_t self;
+    uint32_t row_age_max_ms;
     struct rate rate; /* of bytes taken over */
     uint32_t page_bytes;
     const char *meta;

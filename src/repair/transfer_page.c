@@ -83,10 +83,9 @@ static void page_refused(struct transfer *t, struct lane *lane, struct slot *s, 
 }
 
 /* Purge (DESIGN section 7) relies on it that nothing older than this is ever applied. */
-static bool is_too_old(uint64_t hlc, uint64_t began_hlc)
+static bool is_too_old(const struct transfer *t, uint64_t hlc, uint64_t began_hlc)
 {
-    uint64_t now_ms = hlc_to_ms(hlc), began_ms = hlc_to_ms(began_hlc);
-    return now_ms > began_ms && now_ms - began_ms > ROW_AGE_MAX_MS;
+    return hlc_is_older(began_hlc, hlc, t->row_age_max_ms);
 }
 
 static void page_write(struct transfer *t, struct lane *lane, struct slot *s, const struct msg_rows *rows,
@@ -130,7 +129,7 @@ static void page_take(struct transfer *t, struct lane *lane, struct slot *s, str
 {
     uint32_t count, partition = t->plan.parts[stream_of(t, s)->part].partition;
     uint64_t hlc = clock_peek(clock, now.wall_ms);
-    if (!page_ok(t, s, partition, rows, &count) || is_too_old(hlc, rows->began_hlc)) {
+    if (!page_ok(t, s, partition, rows, &count) || is_too_old(t, hlc, rows->began_hlc)) {
         t->counters.damaged++;
         page_refused(t, lane, s, now.mono_us, KV_E_MALFORMED, out);
         return;

@@ -367,6 +367,14 @@ static void begin(struct faults *f, struct fault one)
     sim_schedule(f->sim, &f->end, end_us);
 }
 
+/* How far a wall clock may be off, in proportion to how old a row may be: else its node refuses all rows of
+ * the others for as long as it takes them to come up to it. */
+static int64_t draw_off_ms(struct sim *s, uint64_t most_ms)
+{
+    most_ms = most_ms * s->config.row_age_max_ms / ROW_AGE_MAX_MS;
+    return (int64_t)sim_between(s, 0, 2 * most_ms) - (int64_t)most_ms;
+}
+
 /* How much of it: percent, microseconds, milliseconds, millionths; see the class. */
 static int64_t draw_amount(struct sim *s, enum fault_class c)
 {
@@ -378,9 +386,9 @@ static int64_t draw_amount(struct sim *s, enum fault_class c)
     case FAULT_DUPLICATE:
     case FAULT_REORDER: return (int64_t)sim_between(s, 5, 60);
     case FAULT_SLOW_DISK: return (int64_t)sim_between(s, 5000, 200000);
-    case FAULT_OFFSET: return (int64_t)sim_between(s, 0, 10000) - 5000;
+    case FAULT_OFFSET: return draw_off_ms(s, 5000);
     case FAULT_DRIFT: return (int64_t)sim_between(s, 0, 100000) - 50000;
-    case FAULT_JUMP: return (int64_t)sim_between(s, 0, 120000) - 60000;
+    case FAULT_JUMP: return draw_off_ms(s, 60000);
     default: return 0;
     }
 }

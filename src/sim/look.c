@@ -22,6 +22,9 @@ void sim_look_counters(const struct node *n, struct tally *t)
     t->counts[TALLY_PUT_UNAVAILABLE] += sum(c.gets, OUTCOME_UNAVAILABLE) + sum(c.puts, OUTCOME_UNAVAILABLE);
     t->counts[TALLY_TIMEOUT] += sum(c.gets, OUTCOME_TIMEOUT) + sum(c.puts, OUTCOME_TIMEOUT);
     t->counts[TALLY_OVERLOADED] += sum(c.gets, OUTCOME_OVERLOADED) + sum(c.puts, OUTCOME_OVERLOADED);
+    struct purge_counters p = purge_counters(n->purge);
+    t->counts[TALLY_PURGED] += p.purged;
+    t->counts[TALLY_PURGE_SPARED] += p.differed + p.found;
     if (n->membership.hub) {
         struct hub_counters h = hub_counters(n->membership.hub);
         t->counts[TALLY_SUSPICION] += h.suspicions;

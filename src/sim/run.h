@@ -8,6 +8,7 @@
  * Invariants:
  *     formed     a ring is there in time                    members    after healing everybody sees everybody
  *     alive      no node leaves by itself                   converged  all homes of all keys are equal
+ *     placed     hints have come where they belong          purged     no dead row is left anywhere
  *     bounded    every request ends; nothing is left over   clock      no node's word of it goes back
  *     scenario   what a script expects
  *     durable, own, linear, absent: of what clients saw, in check_history.h

@@ -13,9 +13,12 @@
 #define HINTS_LIMIT_US  UINT64_C(60000000)  /* … until all hints are handed over */
 #define EQUAL_LIMIT_US \
     (3 * SIM_REPAIR_ROUND_US) /* … until all homes are equal: two rounds, and what is left */
-#define EQUAL_LOOK_US  UINT64_C(500000)
-#define DRAIN_LIMIT_US UINT64_C(20000000) /* … until what was asked has ended */
-#define STAY_US        UINT64_C(4000000)  /* and so long it must stay so */
+#define EQUAL_LOOK_US UINT64_C(500000)
+#define PURGED_LIMIT_US                                                                                      \
+    (2 * SIM_REPAIR_ROUND_US + UINT64_C(60000000)) /* … and nobody has any dead row, where they are purged \
+                                                    */
+#define DRAIN_LIMIT_US UINT64_C(20000000)          /* … until what was asked has ended */
+#define STAY_US        UINT64_C(4000000)           /* and so long it must stay so */
 #define STAY_LOOK_US   UINT64_C(50000)
 
 struct run {
@@ -25,6 +28,7 @@ struct run {
     uint32_t founders;
     uint32_t nodes; /* processes: founders, and those that may join */
     bool early;     /* faults begin before the cluster is formed */
+    bool purges;    /* rows grow old so soon that dead ones are purged while faults happen */
     bool repairs;   /* homes compare what they have all the time, and not only in the end, when asked */
     struct workload *workload;
     struct faults *faults;

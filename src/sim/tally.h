@@ -49,7 +49,9 @@
     X(LEAVE, "leaves", "members told to leave")                                         \
     X(REMOVE, "removals", "dead members told to be removed")                            \
     X(WEIGHT, "weights", "members given another weight")                                \
-    X(RESTORED, "restores", "stores put back to an older copy")
+    X(RESTORED, "restores", "stores put back to an older copy")                         \
+    X(PURGED, "purged", "dead rows purged")                                             \
+    X(PURGE_SPARED, "purges_spared", "dead rows that stayed since somebody had another")
 
 enum tally_item {
 #define TALLY_ENUM(name, word, text) TALLY_##name,

@@ -105,6 +105,22 @@ static void verify_members(struct run *r)
                      (unsigned long long)(SETTLE_LIMIT_US / 1000000));
 }
 
+/* ---- homes ---- */
+
+/* The processes that are homes of a key and live. */
+static uint32_t homes_of(const struct run *r, struct bytes key, uint32_t out[PREFERENCE_MAX])
+{
+    const struct ring *ring = sim_ring(r->sim);
+    uint32_t all[PREFERENCE_MAX], count = 0;
+    ring_preference(ring, ring_partition(ring, key_token(key)), all);
+    for (uint32_t i = 0; i < ring->homes; i++) {
+        uint32_t node = sim_process_of(r->sim, all[i]);
+        if (node && is_member(r, node))
+            out[count++] = node;
+    }
+    return count;
+}
+
 /* ---- hints ---- */
 
 static uint64_t hints_left(const struct run *r, uint32_t *keeper)
@@ -133,6 +149,50 @@ static void verify_hints(struct run *r)
     uint64_t count = hints_left(r, &keeper);
     run_violated(r, "converged", "%llu s after healing n%u still keeps %llu hints",
                  (unsigned long long)(HINTS_LIMIT_US / 1000000), keeper, (unsigned long long)count);
+}
+
+/* What clients were told is true of the homes alone, now that all hints are handed over: as many of them as
+ * it takes have the newest row of a key, or the put of it was not acknowledged. A key that has lost a row, or
+ * may have expired, says nothing. */
+
+static const struct row *newest_of(const struct run *r, struct bytes key)
+{
+    const struct row *newest = NULL;
+    for (uint32_t i = 1; i <= r->nodes; i++) {
+        const struct row *row = is_member(r, i) ? sim_store_row(sim_store(r->sim, i), key) : NULL;
+        if (row && (!newest || stamp_cmp(row->stamp, newest->stamp) > 0))
+            newest = row;
+    }
+    return newest;
+}
+
+static uint32_t homes_with(const struct run *r, struct bytes key, struct stamp stamp)
+{
+    uint32_t homes[PREFERENCE_MAX], count = homes_of(r, key, homes), have = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct row *row = sim_store_row(sim_store(r->sim, homes[i]), key);
+        have += row && stamp_cmp(row->stamp, stamp) == 0;
+    }
+    return have;
+}
+
+static void verify_placed(struct run *r)
+{
+    uint32_t replicas = r->sim->config.replicas, needed = replicas / 2 + 1;
+    if (r->founders < replicas)
+        return;
+    for (uint32_t k = 0; k < workload_keys(r->workload) && !run_failed(r); k++) {
+        struct bytes key = workload_key(r->workload, k);
+        const struct row *row = newest_of(r, key);
+        if (!row || row->flags & ROW_TOMBSTONE || row->expires_hlc ||
+            !workload_acked(r->workload, k, blob_bytes(row->payload)))
+            continue;
+        r->result->judged++;
+        uint32_t have = homes_with(r, key, row->stamp);
+        if (have < needed)
+            run_violated(r, "placed", "all hints are handed over, and %u homes of %.*s have its newest put",
+                         have, (int)key.len, (const char *)key.data);
+    }
 }
 
 /* ---- every request ends ---- */
@@ -196,20 +256,6 @@ static void verify_stays(struct run *r)
 
 /* ---- all homes equal ---- */
 
-/* The processes that are homes of a key and live. */
-static uint32_t homes_of(const struct run *r, struct bytes key, uint32_t out[PREFERENCE_MAX])
-{
-    const struct ring *ring = sim_ring(r->sim);
-    uint32_t all[PREFERENCE_MAX], count = 0;
-    ring_preference(ring, ring_partition(ring, key_token(key)), all);
-    for (uint32_t i = 0; i < ring->homes; i++) {
-        uint32_t node = sim_process_of(r->sim, all[i]);
-        if (node && is_member(r, node))
-            out[count++] = node;
-    }
-    return count;
-}
-
 /* A key of which two homes hold different rows; HISTORY_NO_NAME: there is none. */
 static uint32_t unequal(const struct run *r, uint32_t *one, uint32_t *other)
 {
@@ -258,6 +304,53 @@ static void verify_equal(struct run *r)
     run_violated(r, "converged", "%llu s after healing n%u and n%u, homes of %.*s, hold different rows",
                  (unsigned long long)(EQUAL_LIMIT_US / 1000000), one, other, (int)text.len,
                  (const char *)text.data);
+}
+
+/* ---- what is dead is forgotten ---- */
+
+/* Dead rows, or rows that will be. */
+struct mortal {
+    uint32_t rows, node; /* the last of them */
+    struct bytes key;
+};
+
+static void note_mortal(struct bytes key, const struct row *row, void *arg)
+{
+    struct mortal *m = arg;
+    if (!(row->flags & ROW_TOMBSTONE) && !row->expires_hlc)
+        return;
+    m->rows++;
+    m->key = key;
+}
+
+static struct mortal mortal_rows(const struct run *r)
+{
+    struct mortal m = {0};
+    for (uint32_t i = 1; i <= r->nodes; i++) {
+        uint32_t before = m.rows;
+        if (is_member(r, i))
+            sim_store_each(sim_store(r->sim, i), note_mortal, &m);
+        if (m.rows != before)
+            m.node = i;
+    }
+    return m;
+}
+
+/* Clients let nothing live for long, so all that will expire has. Where nothing is compared, a home that
+ * missed the end of a purge is not told. */
+static void verify_purged(struct run *r)
+{
+    if (!r->purges || !r->repairs)
+        return;
+    struct mortal m = mortal_rows(r);
+    for (uint64_t us = 0; us < PURGED_LIMIT_US && m.rows; us += EQUAL_LOOK_US) {
+        sim_run(r->sim, EQUAL_LOOK_US);
+        m = mortal_rows(r);
+    }
+    if (m.rows)
+        run_violated(r, "purged", "%llu s after all were equal %u dead rows are left, n%u has one of %.*s",
+                     (unsigned long long)(PURGED_LIMIT_US / 1000000), m.rows, m.node, (int)m.key.len,
+                     (const char *)m.key.data);
 }
 
 /* ---- and all that can be read is read ---- */
@@ -349,8 +442,9 @@ void run_verify(struct run *r)
     workload_end(r->workload);
     faults_heal(r->faults);
     static void (*const steps[])(struct run *) = {
-        verify_ring,  verify_drained,   verify_members, verify_hints,   read_as_clients, verify_equal,
-        read_finally, verify_leftovers, verify_stays,   verify_history, verify_scans};
+        verify_ring,     verify_drained, verify_members, verify_hints, verify_placed,
+        read_as_clients, verify_equal,   verify_purged,  read_finally, verify_leftovers,
+        verify_stays,    verify_history, verify_scans};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
     if (sim_two_rings(r->sim))

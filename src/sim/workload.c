@@ -5,11 +5,12 @@
 
 #include "sim/internal.h"
 
-#define CLIENTS_AT_MOST 8u
-#define AT_A_TIME       4u /* requests of one client */
-#define SET_PREFIX      "set-"
-#define SWEEP_US        UINT64_C(4000000) /* at most, between two scans */
-#define SWEEP_PAGE      16u               /* keys */
+#define CLIENTS_AT_MOST   8u
+#define AT_A_TIME         4u /* requests of one client */
+#define MORTALS_AT_A_TIME 8u /* the latest keys that are deleted, and then left alone */
+#define SET_PREFIX        "set-"
+#define SWEEP_US          UINT64_C(4000000) /* at most, between two scans */
+#define SWEEP_PAGE        16u               /* keys */
 
 struct user {
     struct workload *workload;
@@ -66,6 +67,7 @@ struct workload {
     bool wiped;
     size_t losses_cap;
     uint32_t members; /* of the set */
+    uint32_t mortals; /* keys that are to go */
     struct sweep sweep;
     struct swept *swept;
     uint32_t swept_count;
@@ -222,6 +224,22 @@ static void ask_ttl(struct user *u)
     submit(u, &ask, NULL);
 }
 
+/* A new key, or one of the latest: deleted by anybody, and looked for afterwards. */
+static void ask_mortal(struct user *u)
+{
+    struct workload *w = u->workload;
+    struct sim *s = w->sim;
+    char key[32], value[32];
+    uint32_t dice = (uint32_t)prng_below(&s->prng, 10),
+             back = (uint32_t)prng_below(&s->prng, MORTALS_AT_A_TIME);
+    bool birth = dice < 4 || w->mortals <= back;
+    snprintf(key, sizeof key, "gone-%u", birth ? ++w->mortals : w->mortals - back);
+    snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
+    struct workload_ask ask = {.key = key, .value = value, .strict = prng_below(&s->prng, 2)};
+    ask.kind = birth ? HISTORY_PUT : dice < 8 ? HISTORY_DEL : HISTORY_GET;
+    submit(u, &ask, NULL);
+}
+
 static void ask_member(struct user *u)
 {
     struct workload *w = u->workload;
@@ -243,7 +261,7 @@ static void fire_user(struct sim *s, struct sim_timer *t)
     if (sim_kv_pending(u->kv) >= AT_A_TIME)
         return;
     w->begun++;
-    uint32_t dice = (uint32_t)prng_below(&s->prng, 20);
+    uint32_t dice = (uint32_t)prng_below(&s->prng, 24);
     if (dice < 8)
         ask_register(u, "reg", 4, true, true);
     else if (dice < 12)
@@ -252,8 +270,10 @@ static void fire_user(struct sim *s, struct sim_timer *t)
         ask_register(u, "mix", 4, prng_below(&s->prng, 2), false);
     else if (dice < 17)
         ask_ttl(u);
-    else
+    else if (dice < 20)
         ask_member(u);
+    else
+        ask_mortal(u);
 }
 
 /* ---- scans ---- */
@@ -443,6 +463,17 @@ void workload_lost(struct workload *w, struct bytes key, bool wiped)
         w->losses[number].wiped = true;
     else
         w->losses[number].rows++;
+}
+
+bool workload_acked(const struct workload *w, uint32_t key, struct bytes value)
+{
+    uint32_t number = history_names_find(&w->values, value);
+    for (uint32_t i = 0; number != HISTORY_NO_NAME && i < w->count; i++) {
+        const struct deed *op = w->ops[i];
+        if (op->seen.kind == HISTORY_PUT && op->seen.value == number && op->seen.key == key)
+            return op->done && op->seen.outcome == HISTORY_OK && is_evidence(w, key, false);
+    }
+    return false;
 }
 
 uint64_t workload_ok(const struct workload *w)

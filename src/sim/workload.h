@@ -5,6 +5,7 @@
  *     any-3     the same, all sloppy
  *     mix-3     sloppy puts and deletes, strict and sloppy gets
  *     ttl-3     put with a time to live
+ *     gone-17   put once and deleted, soon after or at once or never: nothing later hides what comes back
  *     set-17    written once, by one client, odd ones strictly, and read again in the end: later writes hide
  * a lost one. All of them are scanned, page by page, again and again
  *
@@ -50,6 +51,9 @@ struct bytes workload_key(const struct workload *w, uint32_t number);
 
 /* A disk has lost a row of this key; `wiped`: with all others. */
 void workload_lost(struct workload *w, struct bytes key, bool wiped);
+
+/* Whether a put of this value was acknowledged, and no disk has lost a row of its key. */
+bool workload_acked(const struct workload *w, uint32_t key, struct bytes value);
 
 /* How many have acknowledged, and how many there were. */
 uint64_t workload_ok(const struct workload *w);

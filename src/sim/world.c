@@ -44,6 +44,10 @@ struct sim *sim_create(const struct sim_config *config)
         s->config.founders = config->nodes;
     if (!s->config.replicas)
         s->config.replicas = REPLICAS_DEFAULT;
+    if (!s->config.purge_us)
+        s->config.purge_us = SIM_PURGE_US;
+    if (!s->config.row_age_max_ms)
+        s->config.row_age_max_ms = ROW_AGE_MAX_MS;
     if (!s->config.partitions)
         s->config.partitions = 256;
     if (!s->config.delay_max_us) {

@@ -447,8 +447,11 @@ static void lab_reach(struct lab *lab, uint32_t node, bool reachable)
 
 static void lab_start(struct lab *lab, uint32_t id)
 {
-    struct entropy_config config = {
-        .self = id, .round_us = lab->round_us, .scrub_us = lab->scrub_us, .seed = prng_u64(&lab->prng)};
+    struct entropy_config config = {.self = id,
+                                    .round_us = lab->round_us,
+                                    .scrub_us = lab->scrub_us,
+                                    .seed = prng_u64(&lab->prng),
+                                    .row_age_max_ms = ROW_AGE_MAX_MS};
     assert_int_equal(entropy_create(&config, &lab->nodes[id]), KV_OK);
     assert_int_equal(entropy_ring_set(lab->nodes[id], lab->now, lab->ring), KV_OK);
 }

@@ -319,7 +319,8 @@ static inline void world_run_to(struct world *w, enum purge_step step)
 
 static inline void world_start(struct world *w, uint32_t id)
 {
-    struct purge_config config = {.self = id, .interval_us = w->interval_us};
+    struct purge_config config = {
+        .self = id, .interval_us = w->interval_us, .row_age_max_ms = ROW_AGE_MAX_MS};
     struct place *at = &w->places[id];
     assert_int_equal(purge_create(&config, &at->purge), KV_OK);
     clock_receive(&at->clock, at->floor);
@@ -408,7 +409,7 @@ static inline struct world *world_create(uint32_t keys, bool anywhere)
     for (uint32_t id = 1; id <= MEMBERS; id++)
         world_reach(w, id, true);
     /* The looks of the start are over. */
-    assert_true(world_run(w, PURGE_SPREAD_US + 2 * INTERVAL));
+    assert_true(world_run(w, PURGE_SPREAD * INTERVAL + 2 * INTERVAL));
     assert_true(world_deadline(w) == UINT64_MAX);
     return w;
 }

@@ -168,8 +168,11 @@ static inline void moves_collect(struct moves *w);
 
 static inline void moves_start(struct moves *w)
 {
-    struct transfer_config config = {
-        .self = w->self, .meta = "transfer", .noted = buf_bytes(&w->noted), .rate_bytes = UINT64_C(1) << 30};
+    struct transfer_config config = {.self = w->self,
+                                     .row_age_max_ms = ROW_AGE_MAX_MS,
+                                     .meta = "transfer",
+                                     .noted = buf_bytes(&w->noted),
+                                     .rate_bytes = UINT64_C(1) << 30};
     assert_int_equal(transfer_create(&config, &w->transfer), KV_OK);
     assert_int_equal(transfer_ring_set(w->transfer, w->now, w->ring, &w->out), KV_OK);
     moves_collect(w);

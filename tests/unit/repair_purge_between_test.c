@@ -70,7 +70,7 @@ static void a_restart_between_two_steps_stops_the_round(void **state)
             write_homes(w, 0, &row);
             world_run_to(w, all_steps[s]);
             world_restart(w, nth(w, 0, i));
-            uint64_t last = PURGE_SPREAD_US + 2 * ROUND_US; /* a driver looks everywhere again */
+            uint64_t last = PURGE_SPREAD * INTERVAL + 2 * ROUND_US; /* a driver looks everywhere again */
             assert_true(world_run(w, last));
             assert_int_equal(rows_left(w), 0);
             world_destroy(w);
@@ -161,7 +161,7 @@ static void a_new_driver_looks_for_itself(void **state)
     w->places[driver].cells[0].row = row_absent();
     world_ring_set(w, ring);
     write_homes(w, 0, &row); /* moved there */
-    assert_true(world_run(w, PURGE_SPREAD_US + ROUND_US));
+    assert_true(world_run(w, PURGE_SPREAD * INTERVAL + ROUND_US));
     assert_int_equal(rows_left(w), 0);
     world_destroy(w);
 }

@@ -41,11 +41,11 @@ static void a_round_in_which_an_allocation_fails(void **state)
             write_homes(w, i, &row);
         allowed = n++;
         refused = 0;
-        assert_true(world_run(w, PURGE_SPREAD_US));
+        assert_true(world_run(w, PURGE_SPREAD * INTERVAL));
         allowed = INT_MAX;
         for (uint32_t i = 0; i < KEYS && rows_left(w); i++)
             write_homes(w, i, &row); /* a DELETE that a home had no memory for: anti-entropy */
-        assert_true(world_run(w, PURGE_SPREAD_US + 20 * INTERVAL));
+        assert_true(world_run(w, PURGE_SPREAD * INTERVAL + 20 * INTERVAL));
         assert_int_equal(rows_left(w), 0);
         world_destroy(w);
     } while (refused);
@@ -55,7 +55,7 @@ static void a_round_in_which_an_allocation_fails(void **state)
 static void a_purge_that_cannot_be_made(void **state)
 {
     (void)state;
-    struct purge_config config = {.self = 1};
+    struct purge_config config = {.self = 1, .row_age_max_ms = ROW_AGE_MAX_MS};
     struct purge *purge = NULL;
     int n = 0;
     do {
@@ -80,7 +80,7 @@ static void a_ring_there_is_no_memory_for(void **state)
     struct outbox out;
     assert_int_equal(outbox_init(&out), KV_OK);
     struct purge_turn t = {.now = {START_US, WALL_MS}, .hlc = 5, .said = 5, .out = &out};
-    struct purge_config config = {.self = 1};
+    struct purge_config config = {.self = 1, .row_age_max_ms = ROW_AGE_MAX_MS};
     struct purge *purge;
     assert_int_equal(purge_create(&config, &purge), KV_OK);
     int n = 0, rc;

@@ -361,7 +361,7 @@ static void come_to_rest(struct model *m)
             arrive(m, m->write_count - 1, false);
         assert_true(world_run(w, 20 * SECOND));
     }
-    assert_true(world_run(w, PURGE_SPREAD_US + 40 * INTERVAL));
+    assert_true(world_run(w, PURGE_SPREAD * INTERVAL + 40 * INTERVAL));
 }
 
 static void check_rest(struct model *m)

@@ -10,7 +10,10 @@ static const struct mover joins[] = {{1, 1, 0}, {1, 1, 0}, {1, 1, 0}, {0, 1, 0}}
 static int create_both(const struct ring *ring, struct outbox *out, struct transfer **t, struct drop **d)
 {
     static const uint8_t noted[13] = {1};
-    struct transfer_config config = {.self = 4, .meta = "transfer", .noted = bytes_of(noted, sizeof noted)};
+    struct transfer_config config = {.self = 4,
+                                     .row_age_max_ms = ROW_AGE_MAX_MS,
+                                     .meta = "transfer",
+                                     .noted = bytes_of(noted, sizeof noted)};
     struct now now = {0};
     int rc = transfer_create(&config, t);
     if (rc == KV_OK)

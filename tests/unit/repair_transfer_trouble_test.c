@@ -458,7 +458,8 @@ static void the_rate_is_limited(void **state)
     enum { RATE = 4 << 20 };
     struct moves *w = moves_create(moves_ring(joins, 6, 3, 5, 5), 6);
     moves_fill(w, 4000, 20000);
-    struct transfer_config config = {.self = 6, .meta = "transfer", .rate_bytes = RATE};
+    struct transfer_config config = {
+        .self = 6, .row_age_max_ms = ROW_AGE_MAX_MS, .meta = "transfer", .rate_bytes = RATE};
     assert_int_equal(transfer_create(&config, &w->transfer), KV_OK);
     assert_int_equal(transfer_ring_set(w->transfer, w->now, w->ring, &w->out), KV_OK);
     moves_collect(w);
