@@ -91,7 +91,7 @@ static void verify_members(struct run *r)
     uint64_t began_us = sim_now_us(r->sim);
     uint32_t viewer = 0, member = 0;
     if (sim_run_until(r->sim, run_settled, r, SETTLE_LIMIT_US)) {
-        r->result->settled_us = sim_now_us(r->sim) - began_us;
+        r->result->settled_us += sim_now_us(r->sim) - began_us;
         return;
     }
     if (sim_ring(r->sim) && misjudged(r, &viewer, &member))
@@ -441,10 +441,12 @@ void run_verify(struct run *r)
     sim_say(r->sim, 0, "everything heals");
     workload_end(r->workload);
     faults_heal(r->faults);
+    /* Whose store the others refuse finds out after its start, and comes back as a new member: so the ring
+     * and its members are looked at twice. */
     static void (*const steps[])(struct run *) = {
-        verify_ring,     verify_drained, verify_members, verify_hints, verify_placed,
-        read_as_clients, verify_equal,   verify_purged,  read_finally, verify_leftovers,
-        verify_stays,    verify_history, verify_scans};
+        verify_ring,  verify_drained,   verify_members,  verify_ring,    verify_members,
+        verify_hints, verify_placed,    read_as_clients, verify_equal,   verify_purged,
+        read_finally, verify_leftovers, verify_stays,    verify_history, verify_scans};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
     if (sim_two_rings(r->sim))
