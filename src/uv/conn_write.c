@@ -177,6 +177,7 @@ void conn_send(struct conn *c, const struct message *m)
         return;
     }
     c->shell->counters.frames_out++;
+    traffic_out(&c->shell->counters, m->type, c->out.total_bytes - before);
     c->shell->turn_output_bytes += c->out.total_bytes - before;
     count_answer(c, m, c->out.total_bytes - before);
     conn_write_count(c);

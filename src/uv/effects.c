@@ -11,6 +11,8 @@ static void add_shell_stats(struct shell *s, struct message *m)
 {
     struct storage_counters st = storage_counters(s->storage);
     const struct shell_counters *c = &s->counters;
+    const struct traffic *control = &c->traffic[CLASS_CONTROL], *ring = &c->traffic[CLASS_RING],
+                         *repair = &c->traffic[CLASS_REPAIR];
     const struct stat_value mine[] = {
         {"connections", c->connections},
         {"tcp_bytes_in", c->tcp_bytes_in},
@@ -19,6 +21,18 @@ static void add_shell_stats(struct shell *s, struct message *m)
         {"udp_bytes_out", c->udp_bytes_out},
         {"udp_packets_in", c->udp_packets_in},
         {"udp_packets_out", c->udp_packets_out},
+        {"control_messages_in", control->messages_in},
+        {"control_messages_out", control->messages_out},
+        {"control_bytes_in", control->bytes_in},
+        {"control_bytes_out", control->bytes_out},
+        {"ring_messages_in", ring->messages_in},
+        {"ring_messages_out", ring->messages_out},
+        {"ring_bytes_in", ring->bytes_in},
+        {"ring_bytes_out", ring->bytes_out},
+        {"repair_messages_in", repair->messages_in},
+        {"repair_messages_out", repair->messages_out},
+        {"repair_bytes_in", repair->bytes_in},
+        {"repair_bytes_out", repair->bytes_out},
         {"frames_in", c->frames_in},
         {"frames_out", c->frames_out},
         {"socket_reads", c->reads},

@@ -87,6 +87,7 @@ static bool on_storage_done(struct storage_job *job, void *arg)
 void shell_message(struct shell *s, struct conn *c, struct message *m, struct bytes body)
 {
     s->counters.frames_in++;
+    traffic_in(&s->counters, m->type, sizeof c->header.length + c->header.length);
     struct verdict v = {0};
     if (s->faults.count)
         v = faults_judge(&s->faults, m->type == MSG_HELLO ? m->hello.member_id : c->member);

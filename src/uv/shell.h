@@ -48,7 +48,25 @@ struct shell_counters {
     uint64_t reads, writes, frames_in, frames_out, malformed, refused_connections, slow_readers, stalled,
         answers_refused;
     uint64_t connections; /* open now */
+    struct traffic {
+        uint64_t messages_in, messages_out, bytes_in, bytes_out;
+    } traffic[CLASSES]; /* what it is for: enum message_class */
 };
+
+/* A whole message, frame and payloads, came or was sent. */
+static inline void traffic_in(struct shell_counters *c, enum message_type type, uint64_t bytes)
+{
+    struct traffic *t = &c->traffic[message_class(type)];
+    t->messages_in++;
+    t->bytes_in += bytes;
+}
+
+static inline void traffic_out(struct shell_counters *c, enum message_type type, uint64_t bytes)
+{
+    struct traffic *t = &c->traffic[message_class(type)];
+    t->messages_out++;
+    t->bytes_out += bytes;
+}
 
 /* A dialled connection to a member, made again for as long as the core wants it. */
 struct peer {

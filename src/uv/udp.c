@@ -24,6 +24,7 @@ void udp_deliver(struct shell *s, const struct addr *from, struct bytes datagram
         shell_complain(s, from->host, "malformed_datagram", rc, kv_error_text(rc));
         return;
     }
+    traffic_in(&s->counters, m.type, datagram.len);
     m.from = message_datagram_from(&m);
     if (m.from) {
         struct event e = {.type = EV_DATAGRAM,
@@ -114,5 +115,6 @@ void udp_send(struct shell *s, const struct addr *to, const struct message *m)
     if (uv_udp_try_send(&s->udp, &buf, 1, (struct sockaddr *)&a) >= 0) {
         s->counters.udp_packets_out++;
         s->counters.udp_bytes_out += s->udp_out.len;
+        traffic_out(&s->counters, m->type, s->udp_out.len);
     }
 }
