@@ -67,7 +67,9 @@ static void refused(struct client *c, uint64_t now_us, struct client_request *r,
     switch (status) {
     case KV_E_UNAVAILABLE: elsewhere(c, now_us, r, ++r->unavailable >= CLIENT_UNAVAILABLE_MAX); break;
     case KV_E_TIMEOUT: elsewhere(c, now_us, r, false); break;
-    case KV_E_NOT_COORDINATOR: elsewhere(c, now_us, r, r->via); break; /* the hub is known by now */
+    case KV_E_NOT_COORDINATOR:
+        elsewhere(c, now_us, r, r->via_peer != NULL);
+        break; /* the hub is known by now */
     case KV_E_OVERLOADED:
         if (++r->overloaded >= CLIENT_OVERLOADED_MAX)
             elsewhere(c, now_us, r, true);
@@ -149,16 +151,6 @@ static void on_list(struct client *c, uint64_t now_us, struct client_request *r,
         refused(c, now_us, r, p, rc, (struct numbers){0});
 }
 
-/* This one question is refused, with a sentence that says why. */
-static void on_refused(struct client *c, uint64_t now_us, struct client_request *r, struct peer *p,
-                       const struct msg_refused *m)
-{
-    const char *text = m->text ? m->text : "";
-    struct bytes copy = arena_copy(&r->arena, bytes_of(text, strlen(text) + 1));
-    r->word = (const char *)copy.data;
-    refused(c, now_us, r, p, m->status < 0 ? m->status : KV_E_UNAVAILABLE, (struct numbers){0});
-}
-
 /* The answer that a request in this round waits for. */
 static enum message_type expected(const struct client_request *r)
 {
@@ -193,7 +185,8 @@ static void deliver(struct client *c, uint64_t now_us, struct try *t, struct pee
         break;
     case MSG_REFUSED:
         client_trace(r, now_us, KV_TRACE_REPLY, p, m->refused.status);
-        on_refused(c, now_us, r, p, &m->refused);
+        refused(c, now_us, r, p, m->refused.status < 0 ? m->refused.status : KV_E_UNAVAILABLE,
+                (struct numbers){0});
         break;
     case MSG_RING: on_ring(c, now_us, r, p, &m->ring); break;
     default: on_list(c, now_us, r, p, m); break;

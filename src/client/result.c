@@ -353,8 +353,9 @@ static const char *sentence(struct client *c, struct client_request *r, int stat
 {
     if (status == KV_E_INVALID && r->via && !r->via_peer)
         return arena_printf(&r->arena, "no node is named %s", r->via_name);
-    if (status == KV_E_NOT_COORDINATOR && r->word)
-        return r->word;
+    if (status == KV_E_NOT_COORDINATOR && c->hub)
+        return arena_printf(&r->arena, "the topology is %s: the hub, %s at %s, answers that",
+                            topology_name(c->topology), client_peer_name(c->hub), c->hub->addr_text);
     if (status == KV_E_UNAVAILABLE && client_needs_hub(c, r))
         return arena_printf(&r->arena, "the hub %s at %s cannot be reached%s%s; nothing was tried",
                             client_peer_name(c->hub), c->hub->addr_text, c->hub->reason[0] ? ": " : "",

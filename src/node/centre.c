@@ -116,29 +116,22 @@ const char *centre_text(const struct node *n)
     struct addr addr = id ? hub_addr(n, id) : (struct addr){0};
     if (addr.port)
         addr_format(&addr, text);
-    return arena_printf(&n->out->arena, "this cluster is %s: its hub, %s at %s, answers that",
+    return arena_printf(&n->out->arena, "the topology is %s: the hub, %s at %s, answers that",
                         topology_name(n->topology), n->hub, text);
 }
 
 /* ---- a client that should ask the hub */
 
-static bool for_the_hub(const struct node *n, const struct message *m)
+bool centre_coordinates(const struct node *n, const struct message *m)
 {
-    switch (m->type) {
-    case MSG_RING_GET:
-    case MSG_STATUS_GET: return true;
-    case MSG_REQUEST:
-        if (m->request.flags & REQ_LOCAL)
-            return false; /* a node's own copy */
-        /* fall through */
-    case MSG_SCAN: return n->topology == TOPOLOGY_CENTRAL || m->ring_epoch == 0;
-    default: return false;
-    }
+    if (!centre_is_elsewhere(n) || (m->type == MSG_REQUEST && (m->request.flags & REQ_LOCAL)))
+        return true;
+    return n->topology == TOPOLOGY_DIRECTORY && m->ring_epoch != 0;
 }
 
 bool centre_refuses(struct node *n, struct endpoint from, const struct message *m)
 {
-    if (!centre_is_elsewhere(n) || !for_the_hub(n, m))
+    if (!centre_is_elsewhere(n) || (m->type != MSG_RING_GET && m->type != MSG_STATUS_GET))
         return false;
     n->centre_refused++;
     struct message *r = outbox_send(n->out, from, MSG_REFUSED, m->id);

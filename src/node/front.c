@@ -10,6 +10,8 @@ uint64_t front_bytes_in_flight(const struct node *n)
 /* Whether requests are taken at all, and by this connection. */
 static int admit(const struct node *n, const struct inbound *c, const struct message *m)
 {
+    if (!centre_coordinates(n, m))
+        return KV_E_NOT_COORDINATOR;
     if (!node_serving(n) || !hlc_settled(n) || n->stopping)
         return KV_E_UNAVAILABLE;
     if (c->requests > CONN_REQUESTS_MAX)

@@ -148,7 +148,8 @@ uint64_t centre_cluster_hash(const struct node *n);
 bool centre_is_elsewhere(const struct node *n); /* there is a hub, and this node is not it */
 bool centre_same(const struct node *n, const struct ring_value *v);
 void centre_welcome(const struct node *n, struct msg_welcome *w);
-const char *centre_text(const struct node *n); /* where the hub is, in the arena */
+const char *centre_text(const struct node *n);                          /* where the hub is, in the arena */
+bool centre_coordinates(const struct node *n, const struct message *m); /* a client's REQUEST, SCAN */
 bool centre_refuses(struct node *n, struct endpoint from, const struct message *m); /* of a client */
 
 /* ---- conns.c: connections that others made to us, from their HELLO on ---- */
