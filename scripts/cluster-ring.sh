@@ -76,6 +76,7 @@ follow_until() {
 joined() {
     launched "$1" || { show_log_end "$1"; die "n$1 ended; its log: $(node_dir "$1")/log"; }
     local j
+    [ -n "$(observers)" ] || return 1
     for j in $(observers); do
         kvcli --timeout 1000 -n "$(addr "$j")" --via "$(addr "$j")" status --tsv 2>/dev/null |
             awk -F'\t' -v n="n$1" '$1==n && $5=="alive" && $6=="normal" { found = 1 } END { exit !found }' || return 1

@@ -22,7 +22,7 @@ growth_tables() {
 }
 
 # SVG for this page: its black is the page's ink, and its paper is the page's.
-inline() { sed -n '/<svg/,$p' "$1" | sed -e 's/black/currentColor/g; s/rgb( *0, *0, *0)/currentColor/g; s/rgb(208, *208, *208)/var(--fault)/g' -e '/<rect .*fill="white"/d; /<rect .*fill="#ffffff"/d'; }
+inline() { sed -n '/<svg/,$p' "$1" | sed -e 's/black/currentColor/g; s/rgb( *0, *0, *0)/currentColor/g; s/rgb(208, *208, *208)/var(--fault)/g; s/rgb( *31, *95, *139)/var(--answered)/g' -e '/<rect .*fill="white"/d; /<rect .*fill="#ffffff"/d'; }
 
 # The outline of what was answered in each bucket, with corners only where it changes.
 outline() {
@@ -120,9 +120,27 @@ figures_table() {
 
 machine() { awk -F'\t' '$1 != "length" { printf "%s%s: %s", (NR > 2 ? " · " : ""), $1, $2 }' "$OUT/contrast.tsv" | escape; }
 
+# What came out, in a sentence or two.
+lead() {
+    awk -F'\t' '
+        { f[$1, $2] = $3 }
+        function percent(name, t) { return sprintf("%.1f %%", f[name, t]) }
+        END {
+            if (("hub.available", "central") in f && ("hub.available", "ring") in f)
+                printf "With its hub dead, central answered %s of all requests, until somebody started the hub again; the ring, with its busiest node dead, answered %s. ", percent("hub.available", "central"), percent("hub.available", "ring")
+            if (("whole.available", "central") in f && ("whole.available", "ring") in f)
+                printf "Over the whole run, faults and all, the ring answered %s, central %s. ", percent("whole.available", "ring"), percent("whole.available", "central")
+            if (f["protocol.lines", "central"] > 0)
+                printf "The price: the ring needs %d lines of code to know who is there, the centre %d", f["protocol.lines", "ring"], f["protocol.lines", "central"]
+            if (f["control.bytes", "central"] > 0)
+                printf "; a node of the ring sends %.0f bytes a second for it, one of central %.0f", f["control.bytes", "ring"], f["control.bytes", "central"]
+            if (f["protocol.lines", "central"] > 0) print "."
+        }' "$OUT/figures.tsv" | escape
+}
+
 html() {
     cat "$HERE/report-head.html"
-    echo "<p class=\"quiet\">$(machine)</p>"
+    echo "<p class=\"quiet\">$(machine)</p><p class=\"lead\">$(lead)</p>"
     cat "$HERE/report-setting.html"
     echo '<h2>Claims and verdicts</h2>'
     claims_table
