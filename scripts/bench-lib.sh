@@ -82,21 +82,22 @@ json_row() {
     echo "$text}"
 }
 
-# ---- five nodes ----
+# ---- nodes ----
 
-# nodes_up BIN DIR [OPTION...]: starts them; sets KV_NODES, NODE_PIDS, NODE_BASE.
+# nodes_up BIN DIR [OPTION...]: starts them, five without --nodes; sets KV_NODES, NODE_COUNT, NODE_PIDS, NODE_BASE.
 nodes_up() {
     local bin=$1 dir=$2
     shift 2
     scripts/cluster.sh up --dir "$dir" --base-port auto --bin "$bin" "$@" >"$RESULTS/.up" || die "the nodes did not start: $(tail -n 1 "$RESULTS/.up")"
     NODE_BASE=$(sed -n 's/^BASE=//p' "$dir/cluster.conf")
-    KV_NODES=$(seq -s, -f "127.0.0.1:%g" $((NODE_BASE + 1)) $((NODE_BASE + 5)))
-    export KV_NODES
     nodes_pids "$dir"
+    NODE_COUNT=$(wc -w <<<"$NODE_PIDS")
+    KV_NODES=$(seq -s, -f "127.0.0.1:%g" $((NODE_BASE + 1)) $((NODE_BASE + NODE_COUNT)))
+    export KV_NODES
 }
 
 # shellcheck disable=SC2034 # for who sources this
-nodes_pids() { NODE_PIDS=$(cat "$1"/n[1-5]/pid | paste -sd' '); }
+nodes_pids() { NODE_PIDS=$(cat "$1"/n[1-9]*/pid | paste -sd' '); }
 
 # The machine and the moment, without which no figure means anything.
 machine_line() {

@@ -12,10 +12,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", kvsim_run},
-    {"list", kvsim_list},
-    {"mutants", kvsim_mutants},
-    {"members", kvsim_members},
+    {"run", kvsim_run},         {"list", kvsim_list},     {"mutants", kvsim_mutants},
+    {"members", kvsim_members}, {"growth", kvsim_growth},
 };
 
 int kvsim_list(int argc, char **argv)

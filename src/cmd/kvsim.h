@@ -8,5 +8,6 @@ int kvsim_mutants(int argc, char **argv); /* planted bugs, and how soon they are
 int kvsim_list(int argc, char **argv);    /* scenarios, faults, invariants */
 
 int kvsim_members(int argc, char **argv); /* the membership alone, up to 2000 nodes */
+int kvsim_growth(int argc, char **argv);  /* throughput and control traffic as nodes are added */
 
 #endif

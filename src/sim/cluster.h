@@ -13,8 +13,8 @@
 #include "sim/store.h"
 #include "sim/tally.h"
 
-#define SIM_NODES_MAX   16u
-#define SIM_MEMBERS_MAX 64u /* ids that are given to members, those long gone included */
+#define SIM_NODES_MAX   128u
+#define SIM_MEMBERS_MAX 192u /* ids that are given to members, those long gone included */
 #define SIM_CLIENTS_MAX 64u
 #define SIM_WALL_MS     UINT64_C(1700000000000) /* wall clocks at the beginning, before their skew */
 
@@ -26,6 +26,20 @@
 enum sim_sync { SIM_SYNC_ALWAYS, SIM_SYNC_INTERVAL, SIM_SYNC_NONE };
 #define SIM_SYNC_US      UINT64_C(100000)
 #define SIM_WRITEBACK_US UINT64_C(5000000)
+
+/* What work costs (sim/service.h). All 0: nothing, and time passes only in the network and on the disk. */
+struct sim_service {
+    uint32_t message_ns; /* of the node's loop: each message that it is sent, or sends */
+    uint32_t socket_ns;  /* … each socket that is read or written in a turn of it, whatever is there */
+    uint32_t read_ns;    /* … each row read, from the cache */
+    uint32_t row_ns;     /* of the storage thread: a row written */
+    uint32_t batch_ns;   /* … and a batch of them */
+    uint32_t sync_us;    /* the disk's, for each batch; no processor is busy with it */
+    uint32_t client_ns;  /* of a client's thread: an operation */
+    /* All nodes and clients are on one machine with so many cores, the clients in one process. 0: each node
+     * and each client has a core of its own. */
+    uint32_t cores;
+};
 
 struct sim_config {
     uint64_t seed;
@@ -42,6 +56,10 @@ struct sim_config {
     uint64_t repair_round_us; /* of anti-entropy. 0: SIM_REPAIR_ROUND_US; UINT64_MAX: only when asked */
     /* What happens, as lines for people: what nodes log, and sim_say. NULL: nobody is told. */
     void (*log)(uint32_t node, uint64_t now_us, const char *text);
+    struct sim_service service;
+    /* The invariants of nodes and of clients are looked at once in so many steps. 0: once in SIM_CHECK_STEPS,
+     * and in every one. */
+    uint32_t check_steps;
     sim_store_lost_fn lost; /* told of each row that a disk loses; NULL: nobody is */
     void *lost_arg;
 };
@@ -123,6 +141,16 @@ uint32_t sim_gullible(const struct sim *s);
 
 /* How often a node has logged a line that contains `text`. */
 uint32_t sim_logged(const struct sim *s, uint32_t node, const char *text);
+
+/* What a node has done in all its lives; 0: what the clients have sent. */
+struct sim_usage {
+    uint64_t messages, message_bytes;   /* sent on streams */
+    uint64_t datagrams, datagram_bytes; /* sent */
+    uint64_t core_us; /* of both its threads; this and the following only with service times */
+    uint64_t disk_us; /* in syncs */
+    uint64_t syncs, rows;
+};
+struct sim_usage sim_usage(const struct sim *s, uint32_t node);
 
 /* ---- the network ---- */
 

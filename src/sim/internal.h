@@ -1,6 +1,7 @@
 /* What the files of the simulation share.
  *     world.c    time, events, the trace          net.c     links, connections, datagrams
  *     process.c  nodes as processes               disk.c    … and what becomes of their disks
+ *     service.c  what work costs
  *     client.c   plain clients, for tests
  *     kv.c       clients made of libkv's core     rings.c   which rings there were, who is who */
 #ifndef SIM_INTERNAL_H
@@ -14,6 +15,7 @@
 #include "kv_error.h"
 #include "sim/cluster.h"
 #include "sim/look.h"
+#include "sim/service.h"
 #include "wire/wire.h"
 
 #define SIM_BACKOFF_MIN_US UINT64_C(50000)
@@ -24,14 +26,6 @@
 #define SIM_EPOCHS_MAX     4096u
 #define SIM_CHECK_STEPS \
     16u /* a node's invariants are looked at once in so many steps: all of them took a third of the time */
-
-/* Something that will happen. Heap-allocated ones begin their struct and are freed with free(). */
-struct sim_timer {
-    struct heap_node at;
-    void (*fire)(struct sim *s, struct sim_timer *t);
-    struct list waiting; /* in the backlog of a paused process */
-    bool embedded;       /* part of a longer-lived struct */
-};
 
 void *sim_must(void *p);
 uint64_t sim_between(struct sim *s, uint64_t min, uint64_t max);
@@ -49,8 +43,9 @@ struct end {
     struct sim_kv *kv; /* libkv's; NULL: a caller's */
     uint32_t member;   /* dialler only: how its core calls the other end */
     bool open;
-    uint64_t last_us; /* the last packet towards this end arrives then: they stay in order */
-    struct list held; /* packets towards this end that a cut link keeps back */
+    uint64_t read_turn, written_turn; /* of its thread, the last in which it was; one more than that */
+    uint64_t last_us;                 /* the last packet towards this end arrives then: they stay in order */
+    struct list held;                 /* packets towards this end that a cut link keeps back */
     uint64_t held_since_us;
 };
 
@@ -61,9 +56,9 @@ struct sim_conn {
 };
 
 struct net {
-    struct sim_link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* 0: clients */
-    uint64_t arrives_us[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];   /* the latest datagram under way */
-    uint64_t sent[SIM_NODES_MAX + 1]; /* messages on streams, by each node in all its lives */
+    struct sim_link *links;                   /* from x to, 0: clients; those that there are */
+    uint64_t *arrives_us;                     /* of each link: the latest datagram under way */
+    struct sim_usage sent[SIM_NODES_MAX + 1]; /* by each node in all its lives */
     uint32_t loss_percent;
     struct list conns;
     struct map by_id;
@@ -97,7 +92,10 @@ struct process {
     struct sim_store *store;
     struct node *node; /* NULL: not running */
     uint64_t serial;   /* of the life */
-    uint64_t steps;    /* of all lives */
+    struct thread loop;
+    struct disk disk;
+    struct core_pool cores; /* of its own machine */
+    uint64_t steps;         /* of all lives */
     struct sim_timer tick;
     struct sim_timer doom; /* it dies then, or earlier: in the middle of its next write */
     bool doom_is_power;
@@ -127,8 +125,9 @@ void process_step(struct sim *s, struct process *p, const struct event *e);
 struct process *process_at(struct sim *s, const struct addr *addr);
 void process_conn_lost(struct sim *s, struct sim_conn *c, int end);
 
-/* Whether the process is paused; the timer then fires again when it goes on. */
-bool process_defers(struct sim *s, uint32_t node, struct sim_timer *t);
+/* Whether the process is paused, or busy with other things before this one, which costs `ns`; the timer then
+ * fires again when its turn comes. */
+bool process_defers(struct sim *s, uint32_t node, struct sim_timer *t, uint64_t ns);
 
 /* ---- client ---- */
 
@@ -160,6 +159,7 @@ void callers_deinit(struct sim *s);
 
 /* ---- kv ---- */
 
+bool sim_kv_defers(struct sim *s, struct sim_kv *kv, struct sim_timer *t);
 void sim_kv_message(struct sim *s, struct sim_conn *c, struct message *m);
 void sim_kv_conn_lost(struct sim *s, struct sim_conn *c);
 
@@ -190,6 +190,8 @@ struct sim {
     uint32_t client_count;
     struct list calls;
     uint64_t next_call;
+    struct core_pool cores;      /* of the one machine, if there is only one */
+    struct thread client_thread; /* … on which all clients are one process */
     struct outbox out;
     bool stepping;
     struct arena arena; /* of the event that is being delivered */

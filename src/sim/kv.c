@@ -5,12 +5,16 @@
 
 #include "sim/internal.h"
 
-#define KV_SLOTS 64u /* nodes, and their aliases */
+#define KV_SLOTS (SIM_NODES_MAX + 64u) /* nodes, and their aliases */
 
 struct sim_kv {
     struct sim *sim;
     struct client *core;
     struct sim_timer tick;
+    uint64_t steps;
+    struct core_pool cores; /* of its own machine */
+    struct thread own;
+    struct thread *thread; /* its own, or that of all clients */
     struct sim_conn *conns[KV_SLOTS];
     uint64_t dials[KV_SLOTS]; /* of several attempts only the latest counts */
 };
@@ -99,7 +103,8 @@ static void pump(struct sim_kv *kv)
         client_done_release(kv->core, done);
         carry_out(kv);
     }
-    client_check(kv->core);
+    if (!kv->sim->config.check_steps || kv->steps++ % kv->sim->config.check_steps == 0)
+        client_check(kv->core);
     uint64_t deadline_us = client_deadline_us(kv->core);
     if (deadline_us == UINT64_MAX)
         sim_cancel(kv->sim, &kv->tick);
@@ -112,6 +117,11 @@ static void fire_tick(struct sim *s, struct sim_timer *t)
     struct sim_kv *kv = container_of(t, struct sim_kv, tick);
     client_tick(kv->core, s->now_us);
     pump(kv);
+}
+
+bool sim_kv_defers(struct sim *s, struct sim_kv *kv, struct sim_timer *t)
+{
+    return s->config.service.client_ns && thread_takes(s, kv->thread, t, s->config.service.client_ns);
 }
 
 void sim_kv_message(struct sim *s, struct sim_conn *c, struct message *m)
@@ -141,6 +151,10 @@ struct sim_kv *sim_kv_create(struct sim *s)
         len += (size_t)snprintf(nodes + len, sizeof nodes - len, "%s%s:%u", i > 1 ? "," : "",
                                 s->processes[i].setup.addr.host, s->processes[i].setup.addr.port);
     kv->sim = s;
+    list_init(&kv->cores.ready);
+    kv->cores.cores = 1;
+    thread_init(&kv->own, &kv->cores);
+    kv->thread = s->config.service.cores ? &s->client_thread : &kv->own;
     kv->tick = (struct sim_timer){.fire = fire_tick, .embedded = true};
     struct kv_options options = {.nodes = nodes};
     KV_ASSERT(client_create(&options, prng_u64(&s->prng), &kv->core) == KV_OK);
@@ -158,6 +172,7 @@ void sim_kv_destroy(struct sim_kv *kv)
     while ((done = client_next_done(kv->core)))
         client_done_release(kv->core, done);
     client_destroy(kv->core);
+    thread_stop(kv->sim, &kv->own);
     free(kv);
 }
 

@@ -35,8 +35,21 @@ struct own_close {
     int end;
 };
 
+/* One for all clients, and one for each node. */
+static size_t places(const struct sim *s)
+{
+    return s->config.nodes + 1;
+}
+
+static size_t link_index(const struct sim *s, uint32_t from, uint32_t to)
+{
+    return from * places(s) + to;
+}
+
 void net_init(struct sim *s)
 {
+    s->net.links = sim_must(calloc(places(s) * places(s), sizeof *s->net.links));
+    s->net.arrives_us = sim_must(calloc(places(s) * places(s), sizeof *s->net.arrives_us));
     list_init(&s->net.conns);
     map_init(&s->net.by_id);
 }
@@ -51,31 +64,34 @@ void net_deinit(struct sim *s)
         free(c);
     }
     map_deinit(&s->net.by_id);
+    free(s->net.links);
+    free(s->net.arrives_us);
 }
 
 bool net_is_cut(const struct sim *s, uint32_t from, uint32_t to)
 {
-    return s->net.links[from][to].cut;
+    return s->net.links[link_index(s, from, to)].cut;
 }
 
 bool net_stalls(const struct sim *s, uint32_t from, uint32_t to)
 {
-    return s->net.links[from][to].cut || s->net.links[from][to].clogged;
+    const struct sim_link *l = &s->net.links[link_index(s, from, to)];
+    return l->cut || l->clogged;
 }
 
 struct sim_link *sim_link(struct sim *s, uint32_t from, uint32_t to)
 {
-    return &s->net.links[from][to];
+    return &s->net.links[link_index(s, from, to)];
 }
 
 void sim_cut(struct sim *s, uint32_t from, uint32_t to, bool cut)
 {
-    s->net.links[from][to].cut = cut;
+    s->net.links[link_index(s, from, to)].cut = cut;
 }
 
 void sim_heal(struct sim *s)
 {
-    memset(s->net.links, 0, sizeof s->net.links);
+    memset(s->net.links, 0, places(s) * places(s) * sizeof *s->net.links);
 }
 
 void sim_loss(struct sim *s, uint32_t percent)
@@ -92,7 +108,7 @@ static bool chance(struct sim *s, uint32_t percent)
  * second. */
 static uint64_t delay_us(struct sim *s, uint32_t from, uint32_t to)
 {
-    const struct sim_link *l = &s->net.links[from][to];
+    const struct sim_link *l = &s->net.links[link_index(s, from, to)];
     uint64_t us = l->delay_max_us ? sim_between(s, l->delay_min_us, l->delay_max_us)
                                   : sim_between(s, s->config.delay_min_us, s->config.delay_max_us);
     if (!l->delay_max_us && !chance(s, l->tail_percent))
@@ -128,6 +144,31 @@ static void decode(struct sim *s, const uint8_t *data, size_t len, struct messag
     blob_unref(payload);
 }
 
+/* ---- what it costs ---- */
+
+/* A socket that is read or written costs once a turn. */
+static uint64_t socket_cost_ns(const struct sim *s, const struct end *e, uint64_t *last_turn)
+{
+    uint64_t turn = s->processes[e->node].loop.turns + 1;
+    bool again = *last_turn == turn;
+    *last_turn = turn;
+    return s->config.service.message_ns + (again ? 0 : s->config.service.socket_ns);
+}
+
+static uint64_t arrival_cost_ns(const struct sim *s, struct end *e)
+{
+    bool taken_up = s->processes[e->node].loop.firing; /* it has been paid */
+    return e->node && !taken_up ? socket_cost_ns(s, e, &e->read_turn) : 0;
+}
+
+/* In µs from now it has left. */
+static uint64_t send_cost_us(struct sim *s, struct end *e)
+{
+    if (!e->node)
+        return 0;
+    return thread_owes(s, &s->processes[e->node].loop, socket_cost_ns(s, e, &e->written_turn));
+}
+
 /* ---- connections ---- */
 
 static bool end_lives(const struct sim *s, const struct end *e)
@@ -151,7 +192,7 @@ static void fire_own_close(struct sim *s, struct sim_timer *t)
 {
     struct own_close *o = (struct own_close *)t;
     const struct end *e = &o->conn->ends[o->end];
-    if (process_defers(s, e->node, t))
+    if (process_defers(s, e->node, t, 0))
         return;
     if (s->processes[e->node].node && s->processes[e->node].serial == e->serial)
         lost(s, o->conn, o->end);
@@ -231,7 +272,7 @@ static void fire_look(struct sim *s, struct sim_timer *t)
     struct sim_conn *c = l->conn;
     int to = l->to;
     struct end *e = &c->ends[to];
-    if (process_defers(s, e->node, t))
+    if (process_defers(s, e->node, t, 0))
         return;
     free(l);
     if (net_stalls(s, c->ends[1 - to].node, e->node)) {
@@ -265,7 +306,8 @@ static void fire_packet(struct sim *s, struct sim_timer *t)
     struct packet *p = (struct packet *)t;
     struct end *e = &p->conn->ends[p->to];
     uint32_t from = p->conn->ends[1 - p->to].node;
-    if (process_defers(s, e->node, t))
+    if (process_defers(s, e->node, t, arrival_cost_ns(s, e)) ||
+        (e->kv && e->open && sim_kv_defers(s, e->kv, t)))
         return;
     if (list_empty(&e->held) && !net_stalls(s, from, e->node)) {
         arrive(s, p);
@@ -279,7 +321,8 @@ static void fire_packet(struct sim *s, struct sim_timer *t)
     list_push_back(&e->held, &p->held);
 }
 
-static void send_bytes(struct sim *s, struct sim_conn *c, int to, struct bytes bytes)
+/* They leave `after_us` from now. */
+static void send_bytes(struct sim *s, struct sim_conn *c, int to, struct bytes bytes, uint64_t after_us)
 {
     struct packet *p = sim_must(calloc(1, sizeof *p + bytes.len));
     p->timer.fire = fire_packet;
@@ -289,7 +332,7 @@ static void send_bytes(struct sim *s, struct sim_conn *c, int to, struct bytes b
     if (bytes.len)
         memcpy(p->data, bytes.data, bytes.len);
     struct end *e = &c->ends[to];
-    uint64_t at = s->now_us + delay_us(s, c->ends[1 - to].node, e->node);
+    uint64_t at = s->now_us + after_us + delay_us(s, c->ends[1 - to].node, e->node);
     e->last_us = at > e->last_us ? at : e->last_us;
     sim_schedule(s, &p->timer, e->last_us);
 }
@@ -330,10 +373,12 @@ void net_send(struct sim *s, struct sim_conn *c, int from, const struct message 
     if (!end_lives(s, &c->ends[from]))
         return;
     watch_clock(s, c->ends[from].node, m->hlc);
-    s->net.sent[c->ends[from].node]++;
     struct buf bytes = {0};
     encode(m, &bytes);
-    send_bytes(s, c, 1 - from, buf_bytes(&bytes));
+    struct sim_usage *sent = &s->net.sent[c->ends[from].node];
+    sent->messages++;
+    sent->message_bytes += bytes.len;
+    send_bytes(s, c, 1 - from, buf_bytes(&bytes), send_cost_us(s, &c->ends[from]));
     buf_deinit(&bytes);
 }
 
@@ -342,7 +387,7 @@ void net_close(struct sim *s, struct sim_conn *c, int from)
     if (!end_lives(s, &c->ends[from]))
         return;
     c->ends[from].open = false;
-    send_bytes(s, c, 1 - from, (struct bytes){NULL, 0});
+    send_bytes(s, c, 1 - from, (struct bytes){NULL, 0}, 0);
     if (c->ends[from].node)
         lost_soon(s, c, from);
 }
@@ -355,7 +400,7 @@ void net_process_gone(struct sim *s, uint32_t node, uint64_t serial)
             if (c->ends[i].node != node || c->ends[i].serial != serial || !c->ends[i].open)
                 continue;
             c->ends[i].open = false;
-            send_bytes(s, c, 1 - i, (struct bytes){NULL, 0});
+            send_bytes(s, c, 1 - i, (struct bytes){NULL, 0}, 0);
         }
     }
 }
@@ -366,7 +411,8 @@ static void fire_datagram(struct sim *s, struct sim_timer *t)
 {
     struct datagram *d = (struct datagram *)t;
     struct process *p = process_at(s, &d->to);
-    if (p && process_defers(s, p->index, t))
+    const struct sim_service *cost = &s->config.service;
+    if (p && process_defers(s, p->index, t, cost->message_ns + cost->socket_ns))
         return;
     if (p && net_is_cut(s, d->from, p->index)) {
         s->tally.counts[TALLY_CUT_DATAGRAM]++;
@@ -402,9 +448,9 @@ static void send_datagram(struct sim *s, uint32_t from, const struct addr *to, s
 static uint64_t arrival_us(struct sim *s, uint32_t from, uint32_t to)
 {
     uint64_t at = s->now_us + delay_us(s, from, to);
-    if (chance(s, s->net.links[from][to].reorder_percent))
+    if (chance(s, s->net.links[link_index(s, from, to)].reorder_percent))
         at += sim_between(s, 1000, REORDER_MAX_US);
-    uint64_t *latest_us = &s->net.arrives_us[from][to];
+    uint64_t *latest_us = &s->net.arrives_us[link_index(s, from, to)];
     if (at < *latest_us)
         s->tally.counts[TALLY_REORDERED]++;
     else
@@ -416,7 +462,9 @@ void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const str
 {
     const struct process *p = process_at(s, to);
     uint32_t index = p ? p->index : from;
-    const struct sim_link *l = &s->net.links[from][index];
+    const struct sim_service *cost = &s->config.service;
+    uint64_t after_us = thread_owes(s, &s->processes[from].loop, cost->message_ns + cost->socket_ns);
+    const struct sim_link *l = &s->net.links[link_index(s, from, index)];
     if (chance(s, s->net.loss_percent) || chance(s, l->loss_percent)) {
         s->tally.counts[TALLY_LOST]++;
         return;
@@ -424,10 +472,12 @@ void net_datagram(struct sim *s, uint32_t from, const struct addr *to, const str
     struct buf bytes = {0};
     encode(m, &bytes);
     KV_ASSERT(bytes.len <= DATAGRAM_MAX_BYTES);
-    send_datagram(s, from, to, buf_bytes(&bytes), arrival_us(s, from, index));
+    s->net.sent[from].datagrams++;
+    s->net.sent[from].datagram_bytes += bytes.len;
+    send_datagram(s, from, to, buf_bytes(&bytes), after_us + arrival_us(s, from, index));
     if (chance(s, l->duplicate_percent)) {
         s->tally.counts[TALLY_DUPLICATED]++;
-        send_datagram(s, from, to, buf_bytes(&bytes), arrival_us(s, from, index));
+        send_datagram(s, from, to, buf_bytes(&bytes), after_us + arrival_us(s, from, index));
     }
     buf_deinit(&bytes);
 }

@@ -27,11 +27,11 @@ static bool lives(const struct sim *s, uint32_t node, uint64_t serial)
     return s->processes[node].node && s->processes[node].serial == serial;
 }
 
-bool process_defers(struct sim *s, uint32_t node, struct sim_timer *t)
+bool process_defers(struct sim *s, uint32_t node, struct sim_timer *t, uint64_t ns)
 {
     struct process *p = &s->processes[node];
     if (!p->paused)
-        return false;
+        return p->node && thread_takes(s, &p->loop, t, ns);
     list_push_back(&p->backlog, &t->waiting);
     return true;
 }
@@ -70,7 +70,7 @@ static void watch_beliefs(struct sim *s, struct process *p)
 static void fire_tick(struct sim *s, struct sim_timer *t)
 {
     struct process *p = container_of(t, struct process, tick);
-    if (process_defers(s, p->index, t))
+    if (process_defers(s, p->index, t, 0))
         return;
     struct event e = {.type = EV_TICK};
     watch_beliefs(s, p);
@@ -91,6 +91,13 @@ void process_init(struct sim *s, uint32_t index)
     struct process *p = &s->processes[index];
     p->index = index;
     list_init(&p->backlog);
+    list_init(&p->cores.ready);
+    p->cores.cores = 1;
+    struct core_pool *cores = !service_is_on(&s->config.service) ? NULL
+                              : s->config.service.cores          ? &s->cores
+                                                                 : &p->cores;
+    thread_init(&p->loop, cores);
+    disk_init(&p->disk, cores);
     p->tick = (struct sim_timer){.fire = fire_tick, .embedded = true};
     p->doom = (struct sim_timer){.fire = fire_doom, .embedded = true};
     snprintf(p->setup.name, sizeof p->setup.name, "n%u", index);
@@ -107,11 +114,19 @@ void process_init(struct sim *s, uint32_t index)
     process_new_store(s, p);
 }
 
+/* What waited for them happens now, and finds the process gone. */
+static void stop_threads(struct sim *s, struct process *p)
+{
+    thread_stop(s, &p->loop);
+    disk_stop(s, &p->disk);
+    sim_cancel(s, &p->tick);
+    sim_cancel(s, &p->doom);
+}
+
 void process_deinit(struct sim *s, struct process *p)
 {
     fire_backlog(s, p);
-    sim_cancel(s, &p->tick);
-    sim_cancel(s, &p->doom);
+    stop_threads(s, p);
     if (p->node)
         node_destroy(p->node);
     sim_store_destroy(p->store);
@@ -167,7 +182,7 @@ static void tell_peer(struct sim *s, struct process *p, enum event_type type, ui
 static void fire_attempt(struct sim *s, struct sim_timer *t)
 {
     struct attempt a = *(struct attempt *)t;
-    if (process_defers(s, a.node, t))
+    if (process_defers(s, a.node, t, 0))
         return;
     free(t);
     struct process *p = &s->processes[a.node];
@@ -237,7 +252,7 @@ static struct sim_conn *conn_of(struct sim *s, struct process *p, struct endpoin
 static void fire_job(struct sim *s, struct sim_timer *t)
 {
     struct job_done j = *(struct job_done *)t;
-    if (process_defers(s, j.node, t))
+    if (process_defers(s, j.node, t, 0))
         return;
     free(t);
     if (!lives(s, j.node, j.serial))
@@ -262,8 +277,15 @@ static void submit(struct sim *s, struct process *p, struct effect *e)
     j->timer.fire = fire_job;
     j->node = p->index;
     j->serial = p->serial;
+    bool is_read = e->type == EF_STORE_READ;
     j->job = sim_store_submit(p->store, e);
+    if (p->loop.pool && sim_job_is_write(j->job)) {
+        disk_takes(s, &p->disk, &j->timer);
+        return;
+    }
     uint64_t at = s->now_us + sim_between(s, s->config.disk_min_us, s->config.disk_max_us);
+    if (is_read)
+        at += thread_owes(s, &p->loop, s->config.service.read_ns);
     if (p->setup.disk_extra_us) {
         s->tally.counts[TALLY_DISK_SLOW]++;
         at += sim_between(s, 0, p->setup.disk_extra_us);
@@ -354,8 +376,7 @@ static void end_process(struct sim *s, struct process *p)
     net_process_gone(s, p->index, p->serial);
     s->tally.counts[TALLY_WRITE_TORN] += sim_store_crash(p->store, &s->prng);
     fire_backlog(s, p);
-    sim_cancel(s, &p->tick);
-    sim_cancel(s, &p->doom);
+    stop_threads(s, p);
     sim_look_counters(p->node, &s->tally);
     node_destroy(p->node);
     p->node = NULL;
@@ -373,7 +394,7 @@ void process_step(struct sim *s, struct process *p, const struct event *e)
     sim_note(s, p->index, e->type);
     struct now now = {.mono_us = 1000000 + s->now_us, .wall_ms = wall_ms(s, p)};
     node_step(p->node, now, e, &s->out);
-    if (p->steps++ % SIM_CHECK_STEPS == 0)
+    if (p->steps++ % (s->config.check_steps ? s->config.check_steps : SIM_CHECK_STEPS) == 0)
         node_check(p->node);
     sim_rings_watch(s, p->index);
     for (uint32_t i = 0; i < s->out.count; i++)
@@ -398,6 +419,17 @@ void process_step(struct sim *s, struct process *p, const struct event *e)
 struct sim_setup *sim_setup(struct sim *s, uint32_t node)
 {
     return &s->processes[node].setup;
+}
+
+struct sim_usage sim_usage(const struct sim *s, uint32_t node)
+{
+    const struct process *p = &s->processes[node];
+    struct sim_usage u = s->net.sent[node];
+    u.core_us = thread_busy_us(s, &p->loop) + thread_busy_us(s, &p->disk.thread);
+    u.disk_us = disk_busy_us(s, &p->disk);
+    u.syncs = p->disk.syncs;
+    u.rows = p->disk.rows;
+    return u;
 }
 
 struct node *sim_node(struct sim *s, uint32_t node)

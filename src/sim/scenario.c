@@ -220,12 +220,12 @@ struct talk {
 static bool has_sent(struct sim *s, void *arg)
 {
     const struct talk *t = arg;
-    return s->net.sent[t->node] >= t->until;
+    return s->net.sent[t->node].messages >= t->until;
 }
 
 void crash_after(struct run *r, uint32_t node, uint64_t count)
 {
-    struct talk t = {node, r->sim->net.sent[node] + count};
+    struct talk t = {node, r->sim->net.sent[node].messages + count};
     (void)sim_run_until(r->sim, has_sent, &t, UINT64_C(60000000));
     crash(r, node);
 }

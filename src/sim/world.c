@@ -61,6 +61,9 @@ struct sim *sim_create(const struct sim_config *config)
     arena_init(&s->arena, ARENA_MAX_BYTES);
     KV_ASSERT(outbox_init(&s->out) == KV_OK);
     list_init(&s->calls);
+    list_init(&s->cores.ready);
+    s->cores.cores = config->service.cores;
+    thread_init(&s->client_thread, &s->cores);
     net_init(s);
     for (uint32_t i = 1; i <= config->nodes; i++)
         process_init(s, i);
@@ -72,6 +75,7 @@ void sim_destroy(struct sim *s)
     callers_deinit(s);
     for (uint32_t i = 1; i <= s->config.nodes; i++)
         process_deinit(s, &s->processes[i]);
+    thread_stop(s, &s->client_thread);
     struct heap_node *first;
     while ((first = heap_first(&s->events))) {
         heap_remove(&s->events, first);
