@@ -37,7 +37,7 @@ growth_of() {
 # For the ring, and for central where the simulator has it.
 growth() {
     progress "growth, in the simulator"
-    if ! "$BIN/kvsim" growth --help >/dev/null 2>&1; then
+    if ! "$BIN/kvsim" growth --help 2>/dev/null | grep -q '^usage: kvsim growth'; then
         progress "this kvsim has no growth; left out"
         return 0
     fi

@@ -86,6 +86,8 @@ END {
         judged(known("steps.restart"), f["steps.add", C] == f["steps.add", R] && f["steps.restart", C] == f["steps.restart", R],
             f["steps.replace", C] == "impossible" ? "no difference, until the hub is lost" : "no difference", "differs"),
         "compared command by command; a replacement that no command achieves is named so")
+    say("a", "Places to ask who is there", "any of 5 nodes; each has a view of its own", "one, the hub; one view", "one, the hub; one view",
+        "holds, by definition: one place to ask, and to lose", "not measured: it is what the words mean")
     say("b", "The managing host fails and the whole network fails: answered while it is dead",
         percent(f["hub.available", R]), percent(f["hub.available", C]), percent(f["hub.available", D]),
         judged(known("hub.available"), f["hub.available", C] <= 0.1 && f["hub.available", R] >= 99.9, "holds: central stops, the ring goes on", "does not hold"),
@@ -123,7 +125,7 @@ END {
         "holds if 99 % are known within a second on the ring, and not with a centre")
     say("h", "Capacity comes and goes with the load: time for two nodes, both ways",
         both_ways(R), both_ways(C), both_ways(D),
-        judged(known("grow.seconds"), f["grow.seconds", R] + f["shrink.seconds", R] > 0 && f["grow.seconds", R] + f["shrink.seconds", R] <= 120, "holds; the centre can too", "does not hold"),
+        judged(known("grow.seconds"), f["grow.seconds", R] + f["shrink.seconds", R] > 0 && f["grow.seconds", R] + f["shrink.seconds", R] <= 120, f["grow.seconds", C] + f["shrink.seconds", C] > 0 ? "holds; the centre can too, while its hub lives" : "holds", "does not hold"),
         "holds if the ring does it within two minutes")
     say("i", "More available, faults and all: answered over the whole run",
         percent(f["whole.available", R]), percent(f["whole.available", C]), percent(f["whole.available", D]),
