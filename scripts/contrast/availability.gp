@@ -24,7 +24,7 @@ do for [pass = 1:2] {
         bottom = 1 - (i * 190.0 + 20) / (70 + 190 * words(topologies))
         set tmargin at screen bottom + height * 0.82
         set bmargin at screen bottom
-        set xrange [0:seconds]
+        set xrange [0:seconds * 1.05]
         if (i == words(topologies)) { set xlabel 'seconds' } else { unset xlabel }
         set label 1 topology at graph 0, graph 0.9 left font ',15'
         plot topology.'/faults.csv' using ($2 / 1000):(100):($2 / 1000):($3 / 1000):(0):(112) with boxxyerror fc rgb '#d0d0d0', \
