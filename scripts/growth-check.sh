@@ -13,6 +13,7 @@ reads and writes of sockets, rows written and read, batches. From all of it toge
 wants. With these, and as many cores as here, it simulates the same; printed are both throughputs and their ratio.
 The throughput itself is never fitted.
 
+  --topology NAME ring, central or directory (ring)
   --nodes N,...   sizes (3,5)          --seconds S    of each measurement (5)
   --clients C     (50)                 --records N    keys (10000)
   --limit PERCENT leave with 1 when a ratio is further from 1 (30)
@@ -24,9 +25,10 @@ while the simulated nodes are busy, others took them.
 TEXT
 }
 
-SIZES=3,5 SECONDS_EACH=5 CLIENTS=50 RECORDS=10000 LIMIT=30 JSON='' DIR=build/growth BIN=''
+TOPOLOGY=ring SIZES=3,5 SECONDS_EACH=5 CLIENTS=50 RECORDS=10000 LIMIT=30 JSON='' DIR=build/growth BIN=''
 while [ $# -gt 0 ]; do
     case $1 in
+    --topology) TOPOLOGY=$2; shift ;;
     --nodes) SIZES=$2; shift ;;
     --seconds) SECONDS_EACH=$2; shift ;;
     --clients) CLIENTS=$2; shift ;;
@@ -151,7 +153,7 @@ client_us() { awk -v w="$1" -v p="$2" '$2 == w && $3 == p { n++; sum += $5 } END
 
 for nodes in ${SIZES//,/ }; do
     [ ! -t 2 ] || echo "$nodes nodes" >&2
-    nodes_up "$BIN" "$DIR" --nodes "$nodes"
+    nodes_up "$BIN" "$DIR" --nodes "$nodes" --topology "$TOPOLOGY"
     sync_us "$nodes" >"$RESULTS/sync$nodes"
     "$BIN/kvbench" --load --records "$RECORDS" --clients "$CLIENTS" --pipeline 4 --quiet --duration 1 >/dev/null
     for m in "${MEASUREMENTS[@]}"; do
@@ -168,7 +170,7 @@ COSTS="--message-us $MESSAGE_US --socket-us $SOCKET_US --read-us $READ_US --row-
 
 [ -n "$JSON" ] || {
     machine_line
-    echo "service times: $COSTS"
+    echo "$TOPOLOGY; service times: $COSTS"
     printf '%13s %21s %6s %15s %11s %8s %10s %6s\n' "" "ops/s" "" "CPU us/op" "" "" "" ""
     printf '%5s %-7s %10s %10s %6s %7s %7s %11s %8s %10s %6s\n' nodes "" measured simulated ratio meas. simul. "cores used" "sync us" \
         "client us" disk
@@ -177,7 +179,7 @@ status=0
 while read -r nodes workload pipeline measured _ used _; do
     client=$(client_us "$workload" "$pipeline")
     # shellcheck disable=SC2086
-    out=$("$BIN/kvsim" growth --json --nodes "$nodes" --cores "$(nproc)" --clients "$CLIENTS" --pipeline "$pipeline" \
+    out=$("$BIN/kvsim" growth --json --topology "$TOPOLOGY" --nodes "$nodes" --cores "$(nproc)" --clients "$CLIENTS" --pipeline "$pipeline" \
         --records "$RECORDS" --put-share "$([ "$workload" = put ] && echo 1 || echo 0)" --quiet-seconds 0 --seconds 1 \
         $COSTS --sync-us "$(<"$RESULTS/sync$nodes")" --client-us "$client")
     simulated=$(number_of "$out" ops_per_s)
@@ -187,8 +189,8 @@ while read -r nodes workload pipeline measured _ used _; do
     simulated_cpu=$(awk -v n="$nodes" -v core="$(number_of "${out#*\"core\":}" mean)" -v client="$client" -v per_s="$simulated" \
         'BEGIN { printf "%.1f", n * core * 1e6 / per_s + client }')
     if [ -n "$JSON" ]; then
-        printf '{"nodes":%d,"workload":"%s","pipeline":%d,"measured_ops_per_s":%.0f,"simulated_ops_per_s":%.0f,"ratio":%s,"measured_cpu_us_per_op":%s,"simulated_cpu_us_per_op":%s,"cores_used":%.2f,"sync_us":%d,"client_us":%s,"costs":"%s"}\n' \
-            "$nodes" "$workload" "$pipeline" "$measured" "$simulated" "$ratio" "$cpu" "$simulated_cpu" "$used" "$(<"$RESULTS/sync$nodes")" "$client" "$COSTS"
+        printf '{"topology":"%s","nodes":%d,"workload":"%s","pipeline":%d,"measured_ops_per_s":%.0f,"simulated_ops_per_s":%.0f,"ratio":%s,"measured_cpu_us_per_op":%s,"simulated_cpu_us_per_op":%s,"cores_used":%.2f,"sync_us":%d,"client_us":%s,"costs":"%s"}\n' \
+            "$TOPOLOGY" "$nodes" "$workload" "$pipeline" "$measured" "$simulated" "$ratio" "$cpu" "$simulated_cpu" "$used" "$(<"$RESULTS/sync$nodes")" "$client" "$COSTS"
     else
         printf '%5d %-7s %10.0f %10.0f %6s %7s %7s %11.2f %8d %10s %6s\n' "$nodes" "$workload x$pipeline" "$measured" "$simulated" \
             "$ratio" "$cpu" "$simulated_cpu" "$used" "$(<"$RESULTS/sync$nodes")" "$client" "$(number_of "${out#*\"disk\":}" max)"

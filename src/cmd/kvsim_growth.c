@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "cmd/kvsim.h"
+#include "kv_error.h"
 #include "sim/growth.h"
 
 #define SECOND_US UINT64_C(1000000)
 #define SIZES_MAX 32u
 
 static const char *const help_text =
-    "usage: kvsim growth [--nodes N,...] [--clients-per-node C] [--pipeline P] [--put-share X] [--seconds "
+    "usage: kvsim growth [--nodes N,...] [--topology NAME] [--clients-per-node C] [--pipeline P] "
+    "[--put-share X] [--seconds "
     "S]\n"
     "                    [--json]\n"
     "\n"
@@ -26,6 +28,9 @@ static const char *const help_text =
     "(src/sim/README.md says where each comes from; scripts/growth-check.sh measures them where you are).\n"
     "\n"
     "  --nodes N,...          1 to 128 each; 3,5,10,20,50,100\n"
+    "  --topology NAME        ring: every node equal; central: one keeps the list of members and coordinates "
+    "all\n"
+    "                         requests; directory: it only keeps the list; ring\n"
     "  --clients-per-node C   each with connections of its own; 1. 0: only the control\n"
     "  --clients C            in all, instead\n"
     "  --pipeline P           operations of a client in flight; 128\n"
@@ -54,6 +59,7 @@ static const char *const help_text =
     "\n"
     "  kvsim growth                                    # three to a hundred nodes\n"
     "  kvsim growth --nodes 3,5 --put-share 1          # puts only\n"
+    "  kvsim growth --topology central                 # one coordinates, whatever there are\n"
     "  kvsim growth --nodes 100 --clients-per-node 0   # what the control costs\n"
     "  kvsim growth --nodes 3,5 --cores 2 --clients 50 --pipeline 16   # as on one small machine\n";
 
@@ -74,9 +80,9 @@ struct options {
 static int refuse(const char *what, const char *text)
 {
     fprintf(stderr, "kvsim growth: %s: '%s'\n", what, text);
-    fprintf(stderr,
-            "usage: kvsim growth [--nodes N,...] [--clients-per-node C] [--pipeline P] [--put-share X] "
-            "[--seconds S] [--json]; --help says more\n");
+    fprintf(stderr, "usage: kvsim growth [--nodes N,...] [--topology NAME] [--clients-per-node C] "
+                    "[--pipeline P] [--put-share X] "
+                    "[--seconds S] [--json]; --help says more\n");
     return 2;
 }
 
@@ -149,6 +155,7 @@ static bool take_sizes(const char *text, struct options *o)
 
 enum {
     OPT_NODES = 256,
+    OPT_TOPOLOGY,
     OPT_CLIENTS_PER_NODE,
     OPT_CLIENTS,
     OPT_PIPELINE,
@@ -175,6 +182,7 @@ enum {
 
 static const struct option long_options[] = {
     {"nodes", required_argument, NULL, OPT_NODES},
+    {"topology", required_argument, NULL, OPT_TOPOLOGY},
     {"clients-per-node", required_argument, NULL, OPT_CLIENTS_PER_NODE},
     {"clients", required_argument, NULL, OPT_CLIENTS},
     {"pipeline", required_argument, NULL, OPT_PIPELINE},
@@ -205,6 +213,7 @@ static bool take_option(int opt, const char *arg, struct options *o)
     struct growth_config *c = &o->run;
     switch (opt) {
     case OPT_NODES: return take_sizes(arg, o);
+    case OPT_TOPOLOGY: return topology_parse(arg, &c->topology) == KV_OK;
     case OPT_CLIENTS_PER_NODE: return take_u32(arg, 0, 100, &o->clients_per_node);
     case OPT_CLIENTS: return take_u32(arg, 0, 10000, &o->clients);
     case OPT_PIPELINE: return take_u32(arg, 1, 1024, &c->pipeline);
@@ -275,21 +284,24 @@ static int parse(int argc, char **argv, struct options *o)
 
 /* ---- the report ------------------------------------------------------------------------------ */
 
-static void print_head(void)
+static void print_head(const struct options *o)
 {
-    printf("%5s %9s %17s %17s %11s %11s %6s %6s %7s %17s\n", "", "", "get ms", "put ms", "core", "disk",
-           "msgs", "rows/", "", "control, a node");
-    printf("%5s %9s %8s %8s %8s %8s %5s %5s %5s %5s %6s %6s %7s %8s %8s\n", "nodes", "ops/s", "p50", "p99",
-           "p50", "p99", "max", "mean", "max", "mean", "/op", "sync", "failed", "msgs/s", "bytes/s");
+    printf("%s, seed %" PRIu64 "\n", topology_name(o->run.topology), o->run.seed);
+    printf("%5s %9s %17s %17s %11s %11s %6s %6s %7s %26s\n", "", "", "get ms", "put ms", "core", "disk",
+           "msgs", "rows/", "", "control, a node and second");
+    printf("%5s %9s %8s %8s %8s %8s %5s %5s %5s %5s %6s %6s %7s %8s %8s %8s\n", "nodes", "ops/s", "p50",
+           "p99", "p50", "p99", "max", "mean", "max", "mean", "/op", "sync", "failed", "messages", "bytes",
+           "busiest");
 }
 
 static void print_row(uint32_t nodes, const struct growth_result *r)
 {
-    printf("%5u %9.0f %8.2f %8.2f %8.2f %8.2f %5.2f %5.2f %5.2f %5.2f %6.2f %6.1f %7" PRIu64 " %8.1f %8.0f\n",
+    printf("%5u %9.0f %8.2f %8.2f %8.2f %8.2f %5.2f %5.2f %5.2f %5.2f %6.2f %6.1f %7" PRIu64
+           " %8.1f %8.0f %8.0f\n",
            nodes, r->ops_per_s, (double)r->get.p50_us / 1e3, (double)r->get.p99_us / 1e3,
            (double)r->put.p50_us / 1e3, (double)r->put.p99_us / 1e3, r->core_max, r->core_mean, r->disk_max,
            r->disk_mean, r->messages_per_op, r->rows_per_sync, r->failures, r->control_messages_per_s,
-           r->control_bytes_per_s);
+           r->control_bytes_per_s, r->control_bytes_max_per_s);
     fflush(stdout);
 }
 
@@ -301,9 +313,11 @@ static void json_latency(const char *what, const struct growth_latency *l)
 
 static void print_json(uint32_t nodes, const struct growth_config *c, const struct growth_result *r)
 {
-    printf("{\"nodes\":%u,\"clients\":%u,\"pipeline\":%u,\"put_percent\":%u,\"ops_per_s\":%.1f,"
+    printf("{\"topology\":\"%s\",\"nodes\":%u,\"clients\":%u,\"pipeline\":%u,\"put_percent\":%u,\"ops_per_"
+           "s\":%.1f,"
            "\"failures\":%" PRIu64 ",",
-           nodes, c->clients, c->pipeline, c->put_percent, r->ops_per_s, r->failures);
+           topology_name(c->topology), nodes, c->clients, c->pipeline, c->put_percent, r->ops_per_s,
+           r->failures);
     json_latency("get", &r->get);
     json_latency("put", &r->put);
     printf("\"core\":{\"max\":%.3f,\"mean\":%.3f},\"disk\":{\"max\":%.3f,\"mean\":%.3f},", r->core_max,
@@ -325,7 +339,7 @@ int kvsim_growth(int argc, char **argv)
     if (status != 0)
         return status == 1 ? 0 : status;
     if (!o.json)
-        print_head();
+        print_head(&o);
     for (uint32_t i = 0; i < o.size_count; i++) {
         struct growth_result r;
         uint32_t nodes = o.sizes[i];

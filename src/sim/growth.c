@@ -211,7 +211,8 @@ static bool is_formed(struct sim *s, void *arg)
     for (uint32_t i = 1; i <= g->config->nodes; i++)
         if (!sim_node(s, i) || !sim_look_ready(sim_node(s, i), 1000000 + sim_now_us(s)))
             return false;
-    for (uint32_t i = 1; i <= g->config->nodes; i++)
+    uint32_t coordinators = g->config->topology == TOPOLOGY_CENTRAL ? 1 : g->config->nodes;
+    for (uint32_t i = 1; i <= coordinators; i++)
         for (uint32_t j = 1; j <= g->config->nodes; j++)
             if (i != j && !sim_look_reaches(sim_node(s, i), j))
                 return false;
@@ -264,6 +265,7 @@ void growth_run(const struct growth_config *config, struct growth_result *out)
     struct sim_config world = {
         .seed = config->seed,
         .nodes = config->nodes,
+        .topology = config->topology,
         .replicas = config->replicas,
         .partitions = config->partitions,
         .delay_min_us = config->delay_us,

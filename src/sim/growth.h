@@ -9,6 +9,7 @@
 struct growth_config {
     uint64_t seed;
     uint32_t nodes; /* 1..SIM_NODES_MAX */
+    enum topology topology;
     uint32_t replicas;
     uint32_t partitions;
     uint32_t clients;  /* in all; each a handle of libkv with connections of its own */
