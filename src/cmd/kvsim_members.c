@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cmd/kvsim.h"
+#include "kv_error.h"
 #include "sim/members.h"
 
 #define SECOND_US       UINT64_C(1000000)
@@ -18,8 +19,8 @@
 #define AFTER_CRASH_US  (20 * SECOND_US)
 
 static const char *const help_text =
-    "usage: kvsim members [--nodes N] [--runs R] [--seed S] [--loss P] [--pause COUNT,SECONDS,DURATION]\n"
-    "                     [--preset default|memberlist] [--json]\n"
+    "usage: kvsim members [--nodes N] [--topology NAME] [--runs R] [--seed S] [--loss P]\n"
+    "                     [--pause COUNT,SECONDS,DURATION] [--preset default|memberlist] [--json]\n"
     "\n"
     "The membership alone: N real members (src/swim) on a virtual clock, all packets through the real "
     "codec.\n"
@@ -28,6 +29,10 @@ static const char *const help_text =
     "anybody is called dead who is not; then R crashes, one after another, show how soon they are known.\n"
     "\n"
     "  --nodes N       2 to 2000; 100\n"
+    "  --topology NAME ring: all judge all; central, directory: one, the hub, gets heartbeats and tells all; "
+    "no "
+    "more\n"
+    "                  than 1024 then; ring\n"
     "  --runs R        crashes; 10, or 0 with --loss or --pause\n"
     "  --seed S        the same seed gives the same run; 1\n"
     "  --loss P        percent of all datagrams, for --duration, and during the crashes too\n"
@@ -50,6 +55,7 @@ static const char *const help_text =
     "is N - 1 of them and one burial.\n"
     "\n"
     "  kvsim members --nodes 1000 --runs 20            # how soon, how many bytes\n"
+    "  kvsim members --nodes 1000 --topology central   # the same with a hub\n"
     "  kvsim members --nodes 128 --pause 16,16,120     # the slow accuse nobody\n"
     "  kvsim members --nodes 100 --loss 25             # a quarter of all packets is lost\n";
 
@@ -66,6 +72,7 @@ struct options {
 };
 
 struct figures {
+    double busiest_bytes_per_s;                                     /* of the member that sends most */
     double datagrams_per_s, datagram_bytes_per_s, sync_bytes_per_s; /* per member, in quiet */
     uint64_t false_deaths, false_burials, false_suspicions, paused_deaths;
     uint32_t crashes, missed;
@@ -149,6 +156,7 @@ static bool take_duration(const char *text, struct options *o)
 
 enum {
     OPT_NODES = 256,
+    OPT_TOPOLOGY,
     OPT_RUNS,
     OPT_SEED,
     OPT_LOSS,
@@ -171,6 +179,7 @@ enum {
 
 static const struct option long_options[] = {
     {"nodes", required_argument, NULL, OPT_NODES},
+    {"topology", required_argument, NULL, OPT_TOPOLOGY},
     {"runs", required_argument, NULL, OPT_RUNS},
     {"seed", required_argument, NULL, OPT_SEED},
     {"loss", required_argument, NULL, OPT_LOSS},
@@ -197,6 +206,7 @@ static bool take_option(int opt, const char *arg, struct options *o)
     struct swim_config *c = &o->world.swim;
     switch (opt) {
     case OPT_NODES: return take_u32(arg, 2, MEMBERS_SIM_MAX, &o->world.nodes);
+    case OPT_TOPOLOGY: return topology_parse(arg, &o->world.topology) == KV_OK;
     case OPT_RUNS: o->runs_given = true; return take_u32(arg, 0, RUNS_MAX, &o->runs);
     case OPT_SEED: return take_u64(&arg, '\0', 0, UINT64_MAX, &o->world.seed);
     case OPT_LOSS: return take_u32(arg, 0, 99, &o->loss_percent);
@@ -243,6 +253,8 @@ static int parse(int argc, char **argv, struct options *o)
     }
     if (optind < argc)
         return refuse("what is this", argv[optind]);
+    if (o->world.topology != TOPOLOGY_RING && o->world.nodes > MEMBERS_MAX)
+        return refuse("more than a hub has", "--nodes");
     if (o->pausing > o->world.nodes)
         return refuse("more pausing than there are", "--pause");
     const struct swim_config *c = &o->world.swim;
@@ -258,7 +270,14 @@ static int parse(int argc, char **argv, struct options *o)
 static void quiet(struct members *w, const struct options *o, struct figures *f)
 {
     struct members_traffic a = members_traffic(w);
+    uint64_t sent[MEMBERS_SIM_MAX + 1];
+    for (uint32_t i = 1; i <= o->world.nodes; i++)
+        sent[i] = members_sent_bytes(w, i);
     members_run(w, STEADY_US);
+    for (uint32_t i = 1; i <= o->world.nodes; i++) {
+        double per_s = (double)(members_sent_bytes(w, i) - sent[i]) * 1e6 / (double)STEADY_US;
+        f->busiest_bytes_per_s = per_s > f->busiest_bytes_per_s ? per_s : f->busiest_bytes_per_s;
+    }
     struct members_traffic b = members_traffic(w);
     double member_s = (double)STEADY_US / 1e6 * o->world.nodes;
     f->datagrams_per_s = (double)(b.datagrams - a.datagrams) / member_s;
@@ -281,6 +300,8 @@ static void crashes(struct members *w, const struct options *o, struct figures *
     for (uint32_t run = 0; run < o->runs; run++) {
         uint32_t victim = 1 + (uint32_t)((o->world.seed * 7919 + run * 104729) % n);
         struct members_detection d;
+        if (o->world.topology != TOPOLOGY_RING && victim == ROSTER_HUB)
+            victim = n; /* nobody would notice */
         if (members_crash(w, victim, CRASH_LIMIT_US, &d)) {
             f->first_us[f->crashes] = d.first_us;
             f->all_us[f->crashes] = d.all_us;
@@ -350,12 +371,12 @@ static void say_spread(const char *what, struct spread s)
 static void print_text(const struct options *o, struct figures *f)
 {
     const struct swim_config *c = &o->world.swim;
-    printf("%u members, seed %" PRIu64 ", %s: interval %.3g s, time-out %.3g s, suspicion mult %u\n",
-           o->world.nodes, o->world.seed, o->preset, (double)c->probe_interval_us / 1e6,
-           (double)c->probe_timeout_us / 1e6, c->suspicion_mult);
-    printf("%-22s %6.0f B/s a member (%.0f in %.2f datagrams, %.0f push-pull)\n", "quiet",
-           f->datagram_bytes_per_s + f->sync_bytes_per_s, f->datagram_bytes_per_s, f->datagrams_per_s,
-           f->sync_bytes_per_s);
+    printf("%u members, %s, seed %" PRIu64 ", %s: interval %.3g s, time-out %.3g s, suspicion mult %u\n",
+           o->world.nodes, topology_name(o->world.topology), o->world.seed, o->preset,
+           (double)c->probe_interval_us / 1e6, (double)c->probe_timeout_us / 1e6, c->suspicion_mult);
+    printf("%-22s %6.0f B/s a member (%.0f in %.2f datagrams, %.0f on streams), %.0f B/s the busiest\n",
+           "quiet", f->datagram_bytes_per_s + f->sync_bytes_per_s, f->datagram_bytes_per_s,
+           f->datagrams_per_s, f->sync_bytes_per_s, f->busiest_bytes_per_s);
     if (f->crashes) {
         say_spread("crash, first to know", spread_of(f->first_us, f->crashes));
         say_spread("crash, known to all", spread_of(f->all_us, f->crashes));
@@ -380,11 +401,13 @@ static void json_spread(const char *what, struct spread s)
 
 static void print_json(const struct options *o, struct figures *f)
 {
-    printf("{\"nodes\":%u,\"seed\":%" PRIu64 ",\"preset\":\"%s\",\"crashes\":%u,\"missed\":%u,",
-           o->world.nodes, o->world.seed, o->preset, f->crashes, f->missed);
+    printf("{\"topology\":\"%s\",\"nodes\":%u,\"seed\":%" PRIu64
+           ",\"preset\":\"%s\",\"crashes\":%u,\"missed\":%u,",
+           topology_name(o->world.topology), o->world.nodes, o->world.seed, o->preset, f->crashes, f->missed);
     json_spread("first", spread_of(f->first_us, f->crashes));
     json_spread("all", spread_of(f->all_us, f->crashes));
     json_spread("first_to_all", spread_of(f->spread_us, f->crashes));
+    printf("\"bytes_max_per_s\":%.1f,", f->busiest_bytes_per_s);
     printf("\"bytes_per_s\":%.1f,\"datagram_bytes_per_s\":%.1f,\"sync_bytes_per_s\":%.1f,\"datagrams_per_s\":"
            "%.3f,",
            f->datagram_bytes_per_s + f->sync_bytes_per_s, f->datagram_bytes_per_s, f->sync_bytes_per_s,

@@ -18,7 +18,7 @@
 #define PORT_BASE        10000u
 #define SOCKET_BUFFER    256u /* datagrams of 100 bytes that fit into net.core.rmem_default */
 #define SETTLE_LOOK_US   UINT64_C(2000000)
-#define CHECK_CALLS      512u /* swim_check is O(members): once in so many calls */
+#define CHECK_CALLS      512u /* a check is O(members): once in so many calls */
 #define PAUSE_GAP_MIN_US UINT64_C(100000)
 #define PAUSE_GAP_MAX_US UINT64_C(2000000)
 
@@ -42,7 +42,8 @@ struct packet {
 struct peer {
     struct happening deadline;
     struct happening turn; /* when it pauses, or goes on */
-    struct swim *swim;     /* NULL: not running */
+    struct roster roster;
+    uint64_t sent_bytes;
     uint64_t generation;
     bool paused;
     bool blamable;          /* false: whoever calls it dead may have reason to */
@@ -120,6 +121,17 @@ static void encode(struct members *w, const struct message *m)
     KV_ASSERT(wire_encode(m, &w->bytes, &frame) == KV_OK && frame.payload_count == 0);
 }
 
+/* A push-pull; a hub's list is none larger than a message. */
+static bool has_table(const struct message *m)
+{
+    return m->type == MSG_SYNC || m->type == MSG_SYNC_REPLY;
+}
+
+static bool carries_gossip(const struct message *m)
+{
+    return m->type >= MSG_PING && m->type <= MSG_NACK;
+}
+
 static void encode_table(struct members *w, const struct message *m)
 {
     struct message piece = *m;
@@ -144,12 +156,14 @@ static void decode_piece(struct members *w, struct bytes *in, struct message *m)
     *in = bytes_of(in->data + size, in->len - size);
 }
 
-static void decode_table(struct members *w, struct bytes in, struct message *m)
+static void decode_stream(struct members *w, struct bytes in, struct message *m)
 {
     uint32_t count = 0;
     do {
         arena_reset(&w->arena);
         decode_piece(w, &in, m);
+        if (!has_table(m))
+            return;
         KV_ASSERT(count + m->sync.count <= w->config.nodes);
         if (m->sync.count)
             memcpy(&w->table[count], m->sync.gossip, m->sync.count * sizeof *w->table);
@@ -163,20 +177,22 @@ static void post(struct members *w, uint32_t from, uint32_t to, bool stream, con
 {
     KV_ASSERT(to >= 1 && to <= w->config.nodes);
     buf_clear(&w->bytes);
-    if (stream)
+    if (stream && has_table(m))
         encode_table(w, m);
     else
         encode(w, m);
     size_t len = w->bytes.len;
+    w->peers[from].sent_bytes += len;
     KV_ASSERT(stream || len <= DATAGRAM_MAX_BYTES);
     note(w, (uint64_t)m->type << 48 | (uint64_t)from << 24 | to, len);
     if (stream) {
         w->traffic.syncs++;
         w->traffic.sync_bytes += len;
+        w->traffic.gossips += m->type == MSG_LIST ? m->list.count : 0;
     } else {
         w->traffic.datagrams++;
         w->traffic.datagram_bytes += len;
-        for (uint32_t i = 0; i < m->probe.count; i++)
+        for (uint32_t i = 0; carries_gossip(m) && i < m->probe.count; i++)
             w->traffic.gossips += m->probe.gossip[i].member != from;
     }
     if (!stream && prng_below(&w->prng, 100) < w->config.loss_percent)
@@ -198,8 +214,8 @@ static bool absent(enum member_state state)
 static void count_mistake(struct members *w, const struct member_change *c)
 {
     struct peer *about = &w->peers[c->member];
-    if (!about->swim || !about->blamable) {
-        w->paused_deaths += about->swim && c->now.state == MEMBER_DEAD;
+    if (!roster_runs(&about->roster) || !about->blamable) {
+        w->paused_deaths += roster_runs(&about->roster) && c->now.state == MEMBER_DEAD;
         return;
     }
     if (c->now.state == MEMBER_SUSPECT)
@@ -216,7 +232,7 @@ static void count_mistake(struct members *w, const struct member_change *c)
 static void look(struct members *w, uint32_t i)
 {
     struct member_change c;
-    while (swim_next_change(w->peers[i].swim, &c)) {
+    while (roster_next_change(&w->peers[i].roster, &c)) {
         struct peer *about = &w->peers[c.member];
         note(w, (uint64_t)i << 32 | c.member, (uint64_t)c.now.state << 32 | c.now.incarnation);
         if (!absent(c.before) && absent(c.now.state)) {
@@ -234,7 +250,7 @@ static void settle_call(struct members *w, uint32_t i)
 {
     struct peer *p = &w->peers[i];
     if (w->calls++ % CHECK_CALLS == 0)
-        swim_check(p->swim);
+        roster_check(&p->roster);
     for (uint32_t k = 0; k < w->out.count; k++) {
         const struct effect *e = &w->out.effects[k];
         if (e->type == EF_DATAGRAM)
@@ -244,14 +260,14 @@ static void settle_call(struct members *w, uint32_t i)
     }
     outbox_reset(&w->out);
     look(w, i);
-    schedule(w, &p->deadline, swim_deadline_us(p->swim));
+    schedule(w, &p->deadline, roster_deadline_us(&p->roster));
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
 static void tick(struct members *w, uint32_t i)
 {
-    swim_tick(w->peers[i].swim, now_of(w), &w->out);
+    roster_tick(&w->peers[i].roster, now_of(w), &w->out);
     settle_call(w, i);
 }
 
@@ -261,13 +277,13 @@ static void receive(struct members *w, struct packet *p)
     struct message m;
     struct bytes in = bytes_of(p->bytes, p->len);
     if (p->stream) {
-        decode_table(w, in, &m);
-        swim_sync(to->swim, now_of(w), to_conn(p->from), &m, &w->out);
+        decode_stream(w, in, &m);
+        roster_stream(&to->roster, now_of(w), p->from, &m, &w->out);
     } else {
         struct addr from = addr_of(p->from);
         arena_reset(&w->arena);
         KV_ASSERT(wire_decode_datagram(in, &w->arena, &m) == KV_OK);
-        swim_datagram(to->swim, now_of(w), &from, &m, &w->out);
+        roster_datagram(&to->roster, now_of(w), &from, &m, &w->out);
     }
     settle_call(w, p->to);
     free(p);
@@ -276,7 +292,7 @@ static void receive(struct members *w, struct packet *p)
 static void arrive(struct members *w, struct packet *p)
 {
     struct peer *to = &w->peers[p->to];
-    if (!to->swim || (to->paused && !p->stream && to->socket_count == SOCKET_BUFFER)) {
+    if (!roster_runs(&to->roster) || (to->paused && !p->stream && to->socket_count == SOCKET_BUFFER)) {
         free(p);
     } else if (to->paused) {
         to->socket_count += !p->stream;
@@ -290,7 +306,7 @@ static void empty_socket(struct members *w, struct peer *p)
 {
     for (struct list *it; (it = list_pop_front(&p->socket)) != NULL;) {
         struct packet *packet = container_of(it, struct packet, waiting);
-        if (p->swim)
+        if (roster_runs(&p->roster))
             receive(w, packet);
         else
             free(packet);
@@ -335,25 +351,39 @@ void members_run(struct members *w, uint64_t us)
 
 /* ---- lives ----------------------------------------------------------------------------------- */
 
+/* Those whom member i takes to be absent have so many more, or fewer, that do. */
+static void count_absent(struct members *w, uint32_t i, int change)
+{
+    for (uint32_t k = 1; k <= w->config.nodes; k++)
+        if (roster_absent(&w->peers[i].roster, k))
+            w->peers[k].dead_views += (uint32_t)change;
+}
+
+/* What it was just told is no news. */
+static void look_the_first_time(struct members *w, uint32_t i)
+{
+    struct member_change c;
+    while (roster_next_change(&w->peers[i].roster, &c))
+        ;
+}
+
 /* As if they had met long ago: the news of so many meetings would take minutes to be told. */
 static void introduce(struct members *w, uint32_t i)
 {
-    struct swim *swim = w->peers[i].swim;
+    struct roster *r = &w->peers[i].roster;
     for (uint32_t k = 1; k <= w->config.nodes; k++) {
         struct addr addr = addr_of(k);
         if (k != i)
-            swim_heard(swim, now_of(w), k, 1, &addr);
+            roster_met(r, now_of(w), k, &addr);
     }
-    swim_hush(swim);
-    struct member_change c;
-    while (swim_next_change(swim, &c))
-        ;
+    roster_hush(r);
+    look_the_first_time(w, i);
 }
 
 static void start(struct members *w, uint32_t i)
 {
     struct peer *p = &w->peers[i];
-    KV_ASSERT(!p->swim);
+    KV_ASSERT(!roster_runs(&p->roster));
     struct swim_config config = w->config.swim;
     config.self = i;
     config.generation = ++p->generation;
@@ -361,29 +391,25 @@ static void start(struct members *w, uint32_t i)
     config.seed = w->config.seed + p->generation;
     p->blamable = true;
     p->buried_plus_1 = 0;
-    KV_ASSERT(swim_create(&config, &p->swim) == KV_OK);
+    roster_create(&p->roster, &config, w->config.topology);
     for (uint32_t k = 1; k <= w->config.nodes; k++) {
         struct addr addr = addr_of(k);
         if (k != i)
-            KV_ASSERT(swim_add(p->swim, now_of(w), k, &addr, true) == KV_OK);
+            roster_add(&p->roster, now_of(w), k, &addr);
     }
-    struct member_change c; /* of what it was just told */
-    while (swim_next_change(p->swim, &c))
-        ;
-    schedule(w, &p->deadline, swim_deadline_us(p->swim));
+    look_the_first_time(w, i);
+    count_absent(w, i, 1);
+    schedule(w, &p->deadline, roster_deadline_us(&p->roster));
 }
 
 static void end(struct members *w, uint32_t i)
 {
     struct peer *p = &w->peers[i];
-    struct member_view view;
-    for (uint32_t k = 1; p->swim && k <= w->config.nodes; k++)
-        if (swim_lookup(p->swim, k, &view) == KV_OK && absent(view.state))
-            w->peers[k].dead_views--;
+    if (roster_runs(&p->roster))
+        count_absent(w, i, -1);
     heap_remove(&w->events, &p->deadline.due);
     heap_remove(&w->events, &p->turn.due);
-    swim_destroy(p->swim);
-    p->swim = NULL;
+    roster_destroy(&p->roster);
     p->paused = false;
     empty_socket(w, p);
 }
@@ -391,6 +417,7 @@ static void end(struct members *w, uint32_t i)
 struct members *members_create(const struct members_config *config)
 {
     KV_ASSERT(config->nodes >= 2 && config->nodes <= MEMBERS_SIM_MAX);
+    KV_ASSERT(config->topology == TOPOLOGY_RING || config->nodes <= MEMBERS_MAX);
     KV_ASSERT(config->delay_min_us <= config->delay_max_us);
     struct members *w = must(calloc(1, sizeof *w));
     w->config = *config;
@@ -405,7 +432,9 @@ struct members *members_create(const struct members_config *config)
         w->peers[i].deadline.kind = KIND_DEADLINE;
         w->peers[i].turn.kind = KIND_TURN;
         start(w, i);
+        count_absent(w, i, -1);
         introduce(w, i);
+        count_absent(w, i, 1);
     }
     return w;
 }
@@ -449,11 +478,11 @@ bool members_settle(struct members *w, uint64_t limit_us)
 bool members_crash(struct members *w, uint32_t member, uint64_t limit_us, struct members_detection *out)
 {
     struct peer *p = &w->peers[member];
-    KV_ASSERT(p->swim);
+    KV_ASSERT(roster_runs(&p->roster));
     end(w, member);
     uint32_t observers = 0;
     for (uint32_t i = 1; i <= w->config.nodes; i++)
-        observers += w->peers[i].swim != NULL;
+        observers += roster_runs(&w->peers[i].roster);
     uint64_t began_us = w->now_us;
     bool seen = false;
     *out = (struct members_detection){UINT64_MAX, UINT64_MAX};
@@ -477,7 +506,7 @@ void members_restart(struct members *w, uint32_t member)
 void members_pause(struct members *w, uint32_t member)
 {
     struct peer *p = &w->peers[member];
-    KV_ASSERT(p->swim && !p->paused);
+    KV_ASSERT(roster_runs(&p->roster) && !p->paused);
     p->paused = true;
     p->blamable = false;
     heap_remove(&w->events, &p->deadline.due);
@@ -488,7 +517,7 @@ void members_pause(struct members *w, uint32_t member)
 void members_resume(struct members *w, uint32_t member)
 {
     struct peer *p = &w->peers[member];
-    KV_ASSERT(p->swim && p->paused);
+    KV_ASSERT(roster_runs(&p->roster) && p->paused);
     p->paused = false;
     bool timers_first = prng_below(&w->prng, 2) == 0;
     if (timers_first)
@@ -522,6 +551,11 @@ uint64_t members_now_us(const struct members *w)
 struct members_traffic members_traffic(const struct members *w)
 {
     return w->traffic;
+}
+
+uint64_t members_sent_bytes(const struct members *w, uint32_t member)
+{
+    return w->peers[member].sent_bytes;
 }
 
 uint64_t members_false_deaths(const struct members *w)

@@ -1,19 +1,21 @@
-/* The membership alone: up to MEMBERS_SIM_MAX real `struct swim` on a virtual clock, with no nodes and no
- * stores around them. Every datagram and every push-pull goes through the codec of wire/ and is counted as
- * the bytes that it makes. What can go wrong: packets are lost and late, members crash and pause.
+/* The membership alone: up to MEMBERS_SIM_MAX real `struct swim`, or `struct hub`, on a virtual clock, with
+ * no nodes and no stores around them. Every datagram and every push-pull goes through the codec of wire/ and
+ * is counted as the bytes that it makes. What can go wrong: packets are lost and late, members crash and
+ * pause.
  *
  * Everything is drawn from one seed; the same calls give the same run. Memory that runs out is an assert: a
  * simulation has no use for going on. Member i (1..nodes) has id i and lives at 127.0.0.1:10000+i. */
 #ifndef SIM_MEMBERS_H
 #define SIM_MEMBERS_H
 
-#include "swim/swim.h"
+#include "sim/roster.h"
 
 #define MEMBERS_SIM_MAX 2000u
 
 struct members_config {
     uint32_t nodes; /* 2..MEMBERS_SIM_MAX */
     uint64_t seed;
+    enum topology topology;  /* with a hub: it is member 1, and they are MEMBERS_MAX at most */
     struct swim_config swim; /* self, generation, addr and seed are set here */
     uint32_t loss_percent;   /* of datagrams; push-pull travels over TCP */
     uint64_t delay_min_us;
@@ -28,8 +30,9 @@ struct swim_config members_memberlist_config(void);
 struct members_traffic {
     uint64_t datagrams;
     uint64_t datagram_bytes;
-    uint64_t gossips; /* piggy-backed on them, what each says of itself not counted */
-    uint64_t syncs;   /* messages of push-pull */
+    uint64_t
+        gossips;    /* piggy-backed on them, what each says of itself not counted; entries of a hub's lists */
+    uint64_t syncs; /* messages of push-pull; of a hub's list */
     uint64_t sync_bytes;
 };
 
@@ -67,6 +70,7 @@ void members_resume(struct members *w, uint32_t member);
 void members_run_pausing(struct members *w, uint32_t count, uint64_t pause_us, uint64_t duration_us);
 
 struct members_traffic members_traffic(const struct members *w);
+uint64_t members_sent_bytes(const struct members *w, uint32_t member); /* datagrams and streams */
 
 /* How often one member called another one dead that ran and had never been paused or ended: every view of
  * it counts, so that one mistake that all believe counts nodes - 1 times. */

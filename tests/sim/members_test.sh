@@ -56,7 +56,7 @@ half_of_it() {
         "$(value "$d" max_s first_to_all) <= 1" "$(value "$d" missed) + $(value "$d" false_deaths) == 0"
 }
 
-echo 1..12
+echo 1..13
 as_memberlist 32 31 8.8 9.2
 half_of_it 32 31
 as_memberlist 100 31 10.3 10.8
@@ -67,6 +67,12 @@ holds "gossip_at_1000: faster than real time" "$ran" "$(value "$ran" virtual_s) 
 five=$(members --nodes 5 --runs 101)
 holds "5 members, as cluster.sh has them: known to all in 2 s" "$five" \
     "$(value "$five" median_s all) <= 2" "$(value "$five" bytes_per_s) <= 200" "$(value "$five" false_deaths) == 0"
+
+hub=$(members --topology central --nodes 100 --runs 31)
+holds "100 members and a hub: each says less than in a ring, the hub for all; crashes are known as soon" "$hub" \
+    "$(value "$hub" bytes_per_s) < $(value "$five" bytes_per_s)" \
+    "$(value "$hub" bytes_max_per_s) > 25 * $(value "$hub" bytes_per_s)" "$(value "$hub" median_s all) <= 3" \
+    "$(value "$hub" missed) + $(value "$hub" false_deaths) == 0"
 
 for preset in memberlist default; do
     run=$(members --preset $preset --nodes 128 --pause 16,16,120)
