@@ -25,13 +25,12 @@ has_topology() { "$BIN/kvsim" "$1" --help 2>/dev/null | grep -q -- --topology; }
 growth_of() {
     local t=$1 option=() n
     ! has_topology growth || option=(--topology "$t")
-    "$BIN/kvsim" growth "${option[@]}" --nodes $GROWTH_NODES --seconds 0.4 --quiet-seconds 10 --json |
-        sed "s/^{/{\"topology\":\"$t\",/" >"$OUT/growth-$t.jsonl"
-    option=()
-    if has_topology members; then option=(--topology "$t"); elif [ "$t" != ring ]; then return 0; fi
+    "$BIN/kvsim" growth "${option[@]}" --nodes $GROWTH_NODES --seconds 0.25 --quiet-seconds 6 --json |
+        sed "/\"topology\"/! s/^{/{\"topology\":\"$t\",/" >"$OUT/growth-$t.jsonl"
+    has_topology members || return 0 # then the control of the runs above is what there is
     for n in $CONTROL_NODES; do
-        "$BIN/kvsim" members "${option[@]}" --nodes "$n" --runs 0 --json
-    done | sed "s/^{/{\"topology\":\"$t\",/" >"$OUT/control-$t.jsonl"
+        "$BIN/kvsim" members --topology "$t" --nodes "$n" --runs 0 --json
+    done | sed "/\"topology\"/! s/^{/{\"topology\":\"$t\",/" >"$OUT/control-$t.jsonl"
 }
 
 # For the ring, and for central where the simulator has it.

@@ -7,17 +7,20 @@
 HERE=$TOP/scripts/contrast
 
 # growth-*.jsonl and control-*.jsonl as tables: nodes, ops/s, control bytes a second of a node (mean, and the busiest).
+# Where the members alone were measured, up to a thousand of them, the control is theirs.
 growth_tables() {
-    local t
+    local t files
     rm -f "$OUT"/growth-*.tsv
     for t in ring central; do
         [ -s "$OUT/growth-$t.jsonl" ] || continue
-        cat "$OUT/growth-$t.jsonl" "$OUT/control-$t.jsonl" 2>/dev/null | awk '
+        files=("$OUT/growth-$t.jsonl")
+        [ ! -s "$OUT/control-$t.jsonl" ] || files+=("$OUT/control-$t.jsonl")
+        awk -v alone=$((${#files[@]} - 1)) '
             function member(name) { return match($0, "\"" name "\":[0-9.]+") ? substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3) : 0 }
             { n = member("nodes"); sizes[n] }
-            member("clients") { ops[n] = member("ops_per_s"); next }
+            member("clients") { ops[n] = member("ops_per_s"); if (alone) next }
             { mean[n] = member("bytes_per_s"); busiest[n] = member("bytes_max_per_s") }
-            END { for (n in sizes) printf "%d\t%.0f\t%.1f\t%.1f\n", n, ops[n], mean[n], busiest[n] }' | sort -n >"$OUT/growth-$t.tsv"
+            END { for (n in sizes) printf "%d\t%.0f\t%.1f\t%.1f\n", n, ops[n], mean[n], busiest[n] }' "${files[@]}" | sort -n >"$OUT/growth-$t.tsv"
     done
 }
 
