@@ -14,11 +14,12 @@
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-static const char usage[] = "usage: kvsim [--seed S] [--seeds N] [--nodes N] [--scenario NAME | --faults "
-                            "LIST] [--ops N] [--seconds V]\n"
-                            "             [--twice] [--forever] [--quiet] [--trace FILE] [--json]\n"
-                            "       kvsim list\n"
-                            "       kvsim members [--nodes N] ...\n";
+static const char usage[] =
+    "usage: kvsim [--seed S] [--seeds N] [--nodes N] [--scenario NAME | --faults "
+    "LIST] [--ops N] [--seconds V]\n"
+    "             [--topology T] [--twice] [--forever] [--quiet] [--trace FILE] [--json]\n"
+    "       kvsim list\n"
+    "       kvsim members [--nodes N] ...\n";
 
 static const char help[] =
     "\n"
@@ -34,6 +35,7 @@ static const char help[] =
     "  --faults LIST    classes that the seed may choose from: names with commas, all (default), none\n"
     "  --ops N          requests of the clients in a run (default 1200)\n"
     "  --seconds V      virtual seconds during which faults happen (default 45)\n"
+    "  --topology T     ring (default), central or directory; with a hub it is n1, which keeps its disk\n"
     "  --twice          every seed two times, and the two must not differ\n"
     "  --quiet          only failures and the sum\n"
     "  --trace FILE     what happened, in lines; - is standard output\n"
@@ -51,6 +53,7 @@ struct options {
     uint64_t seed, seeds;
     uint32_t nodes, ops, seconds, classes;
     const struct scenario *scenario;
+    enum topology topology;
     bool all_scenarios, forever, twice, quiet, json;
     const char *trace_path, *faults;
 };
@@ -154,6 +157,7 @@ static int set_option(struct options *o, int letter, const char *value)
         o->all_scenarios = strcmp(value, "all") == 0;
         o->scenario = scenario_find(value);
         return o->scenario || o->all_scenarios ? 0 : wrong("no such scenario:", value);
+    case 'T': return topology_parse(value, &o->topology) == KV_OK ? 0 : wrong("no such topology:", value);
     case 't': o->trace_path = value; return 0;
     case 'j': o->json = true; return 0;
     case 'w': o->twice = true; return 0;
@@ -167,13 +171,21 @@ static int set_option(struct options *o, int letter, const char *value)
 static int parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'S'},
-        {"nodes", required_argument, NULL, 'n'},   {"scenario", required_argument, NULL, 'c'},
-        {"faults", required_argument, NULL, 'f'},  {"ops", required_argument, NULL, 'o'},
-        {"seconds", required_argument, NULL, 'v'}, {"trace", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'},          {"twice", no_argument, NULL, 'w'},
-        {"forever", no_argument, NULL, 'F'},       {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'S'},
+        {"nodes", required_argument, NULL, 'n'},
+        {"scenario", required_argument, NULL, 'c'},
+        {"faults", required_argument, NULL, 'f'},
+        {"ops", required_argument, NULL, 'o'},
+        {"seconds", required_argument, NULL, 'v'},
+        {"trace", required_argument, NULL, 't'},
+        {"topology", required_argument, NULL, 'T'},
+        {"json", no_argument, NULL, 'j'},
+        {"twice", no_argument, NULL, 'w'},
+        {"forever", no_argument, NULL, 'F'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int letter, rc;
     while ((letter = getopt_long(argc, argv, "h", longs, NULL)) != -1)
@@ -215,8 +227,8 @@ static void print_result(const struct options *o, const struct run_config *c, co
 
 static void note_replay(const struct options *o, const struct run_config *c)
 {
-    snprintf(replay, sizeof replay, "kvsim --seed %llu --nodes %u --ops %u --seconds %u %s %s",
-             (unsigned long long)c->seed, o->nodes, o->ops, o->seconds,
+    snprintf(replay, sizeof replay, "kvsim --seed %llu --nodes %u --ops %u --seconds %u --topology %s %s %s",
+             (unsigned long long)c->seed, o->nodes, o->ops, o->seconds, topology_name(o->topology),
              c->scenario ? "--scenario" : "--faults", c->scenario ? c->scenario->name : o->faults);
 }
 
@@ -253,6 +265,7 @@ static bool run_one(const struct options *o, uint64_t seed, const struct scenari
         .classes = o->classes,
         .ops = o->ops,
         .seconds = o->seconds,
+        .topology = o->topology,
         .scenario = scenario,
         .log = trace_file ? on_line : NULL,
     };

@@ -82,7 +82,8 @@ static void take_entry(struct hub *h, const struct gossip *g)
         return; /* of the hub we know better; others that are not in our ring yet will be asked for then */
     struct member_view view = {
         .state = (enum member_state)g->state,
-        .generation = g->generation,
+        /* A hub that has started anew may not have heard of any life of it yet. */
+        .generation = g->generation > m->view.generation ? g->generation : m->view.generation,
         .addr = addr_ok(&g->addr) ? g->addr : m->view.addr,
     };
     hub_set_view(h, m, view);

@@ -76,6 +76,7 @@ static void send(struct sim *s, struct sim_call *call)
     m.id = call->id;
     m.cluster = c->cluster[call->node];
     m.hlc = c->clock.hlc;
+    m.ring_epoch = s->config.topology == TOPOLOGY_DIRECTORY; /* it has the hub's list */
     if (m.type == MSG_SCAN)
         m.scan.timeout_us = time_left_us(s, call);
     if (m.type == MSG_REQUEST)
@@ -103,9 +104,22 @@ static void send_waiting(struct sim *s, uint32_t client, uint32_t node)
     }
 }
 
+/* As libkv does: what only the hub answers goes there. */
+static bool is_for_the_hub(const struct sim *s, const struct sim_call *call)
+{
+    switch (call->request.type) {
+    case MSG_CHANGE: return s->config.topology != TOPOLOGY_RING;
+    case MSG_REQUEST:
+    case MSG_SCAN: return s->config.topology == TOPOLOGY_CENTRAL && !call->options.local;
+    default: return false;
+    }
+}
+
 static struct sim_call *submit(struct sim *s, struct sim_call *call)
 {
     struct caller *c = &s->clients[call->client];
+    if (is_for_the_hub(s, call))
+        call->node = SIM_HUB;
     call->id = ++s->next_call;
     call->reply.began_us = s->now_us;
     list_push_back(&s->calls, &call->link);

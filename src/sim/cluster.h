@@ -16,6 +16,7 @@
 #define SIM_NODES_MAX   128u
 #define SIM_MEMBERS_MAX 192u /* ids that are given to members, those long gone included */
 #define SIM_CLIENTS_MAX 64u
+#define SIM_HUB         1u                      /* the first founder by name, where the topology has one */
 #define SIM_WALL_MS     UINT64_C(1700000000000) /* wall clocks at the beginning, before their skew */
 
 #define SIM_REPAIR_ROUND_US UINT64_C(20000000) /* anti-entropy: all partitions in this time */
@@ -52,6 +53,7 @@ struct sim_config {
     uint64_t delay_min_us, delay_max_us;
     uint64_t disk_min_us, disk_max_us;
     enum sim_sync sync;
+    enum topology topology;   /* with a hub it is node SIM_HUB */
     uint64_t purge_us;        /* from a delete to the first look for it; 0: SIM_PURGE_US */
     uint32_t row_age_max_ms;  /* older rows are refused, and a purge waits for as long; 0: ROW_AGE_MAX_MS */
     uint64_t repair_round_us; /* of anti-entropy. 0: SIM_REPAIR_ROUND_US; UINT64_MAX: only when asked */

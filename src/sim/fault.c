@@ -347,10 +347,18 @@ static struct fault *free_place(struct faults *f)
     return NULL;
 }
 
+/* What a hub does not come back from, and must not be asked of it (DESIGN section 11: it has no standby). */
+static bool ends_the_hub(const struct faults *f, const struct fault *one)
+{
+    bool hub = f->sim->config.topology != TOPOLOGY_RING && one->a == SIM_HUB;
+    return hub && (one->class == FAULT_WIPE || one->class == FAULT_REMOVE || one->class == FAULT_RESTORE ||
+                   one->class == FAULT_LEAVE);
+}
+
 static void begin(struct faults *f, struct fault one)
 {
     struct fault *place = free_place(f);
-    if (!place || (is_process_fault(one.class) && is_taken(f, one.a)) ||
+    if (!place || ends_the_hub(f, &one) || (is_process_fault(one.class) && is_taken(f, one.a)) ||
         (one.class == FAULT_DRIFT && is_drifting(f, one.a)) ||
         ((one.class == FAULT_WIPE || one.class == FAULT_REMOVE || one.class == FAULT_RESTORE) &&
          (f->wiped || !sim_member(f->sim, one.a) || !can_spare_one(f))))

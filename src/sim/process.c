@@ -474,6 +474,8 @@ int sim_start(struct sim *s, uint32_t node)
         .hub = s->config.topology == TOPOLOGY_RING ? NULL : s->founders[0].name,
         .value_max_bytes = VALUE_MAX_BYTES,
         .seed = prng_u64(&s->prng),
+        .topology = &s->config.topology,
+        .hub = s->config.topology != TOPOLOGY_RING ? s->processes[SIM_HUB].setup.name : NULL,
         .swim = swim_config_default(),
         .repair_round_us = s->config.repair_round_us ? s->config.repair_round_us : SIM_REPAIR_ROUND_US,
         .purge_interval_us = s->config.purge_us,

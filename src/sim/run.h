@@ -24,10 +24,11 @@ struct scenario;
 
 struct run_config {
     uint64_t seed;
-    uint32_t nodes;                  /* 0: 3 to 9, by the seed */
-    uint32_t classes;                /* of faults that the seed may choose from; 0: none */
-    uint32_t ops;                    /* of the workload */
-    uint32_t seconds;                /* of virtual time in which faults happen */
+    uint32_t nodes;   /* 0: 3 to 9, by the seed */
+    uint32_t classes; /* of faults that the seed may choose from; 0: none */
+    uint32_t ops;     /* of the workload */
+    uint32_t seconds; /* of virtual time in which faults happen */
+    enum topology topology;
     const struct scenario *scenario; /* NULL: faults instead */
     void (*log)(uint32_t node, uint64_t now_us, const char *text);
 };

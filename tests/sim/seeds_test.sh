@@ -33,10 +33,12 @@ same_in() {
     diff <(lines_of "$KV_BIN") <(lines_of "$BUILD/$mode")
 }
 
-echo 1..8
+echo 1..10
 case_of "200 seeds, twice each, every class of faults" "$KVSIM" --seeds 200 --twice --quiet
 case_of "20 seeds of nine nodes" "$KVSIM" --seed 1000 --seeds 20 --nodes 9 --quiet
 case_of "20 seeds of three nodes" "$KVSIM" --seed 2000 --seeds 20 --nodes 3 --quiet
+case_of "20 seeds where a hub coordinates" "$KVSIM" --seed 4000 --seeds 20 --nodes 0 --topology central --quiet
+case_of "20 seeds where a hub keeps the list" "$KVSIM" --seed 5000 --seeds 20 --nodes 0 --topology directory --quiet
 case_of "no faults, no surprises" "$KVSIM" --seed 3000 --seeds 10 --faults none --quiet
 case_of "an unknown fault is refused" test "$("$KVSIM" --faults nonsense >/dev/null 2>&1; echo $?)" = 2
 case_of "what there is, is listed" "$KVSIM" list
