@@ -207,7 +207,7 @@ void purge_stored(struct purge *p, const struct purge_turn *t, const struct even
     if (purge_id_side(op) == SIDE_ROUND) {
         struct round *r = p->rounds[index];
         if (r && purge_id(SIDE_ROUND, index, r->serial) == op)
-            round_listed(p, t, r, in);
+            round_stored(p, t, r, in);
         return;
     }
     struct ask *a = p->asks[index];
@@ -247,12 +247,12 @@ void purge_check(const struct purge *p)
             continue;
         count++;
         talking += round_talks(r);
-        listing += r->state == ROUND_LISTING || r->state == ROUND_PAUSED;
+        listing += r->state == ROUND_FENCED || r->state == ROUND_LISTING || r->state == ROUND_PAUSED;
         bytes += r->keys.len;
         bool asks = r->state == ROUND_SAME || r->state == ROUND_NONE || r->state == ROUND_STILL ||
                     r->state == ROUND_DELETING;
         KV_ASSERT(r->index == i && purge_stable(p) && p->marks[r->partition].driven);
-        KV_ASSERT(heap_contains(&r->timer) == (r->state != ROUND_LISTING));
+        KV_ASSERT(heap_contains(&r->timer) == (r->state != ROUND_FENCED && r->state != ROUND_LISTING));
         KV_ASSERT(any_bit(r->pending) == asks && (!asks || r->count > 0));
     }
     KV_ASSERT(count == p->round_count && talking == p->talking && listing == p->listing && listing <= 1);

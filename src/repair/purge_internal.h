@@ -74,7 +74,8 @@ uint32_t marks_next(struct purge *p, const struct purge_turn *t);
 
 enum round_state {
     ROUND_FREE,
-    ROUND_LISTING,  /* the store was asked for a page of headers */
+    ROUND_FENCED,   /* the store was asked to say when all it was given before is to be seen */
+    ROUND_LISTING,  /* ... for a page of headers */
     ROUND_PAUSED,   /* ... and will be for the next */
     ROUND_SAME,     /* messages are out */
     ROUND_NONE,     /* ... */
@@ -116,7 +117,7 @@ struct round {
 /* Lists a partition. False: no memory, or no room. */
 bool round_begin(struct purge *p, const struct purge_turn *t, uint32_t partition);
 void round_due(struct purge *p, const struct purge_turn *t, struct round *r);
-void round_listed(struct purge *p, const struct purge_turn *t, struct round *r, const struct event *in);
+void round_stored(struct purge *p, const struct purge_turn *t, struct round *r, const struct event *in);
 void round_answered(struct purge *p, const struct purge_turn *t, struct round *r, uint32_t member,
                     const struct msg_purge_reply *reply);
 void round_end(struct purge *p, const struct purge_turn *t, struct round *r, enum purge_end why);

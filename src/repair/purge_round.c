@@ -10,7 +10,8 @@
 #define BIT(state) (1u << (state))
 
 static const uint16_t follows[ROUND_STATES] = {
-    [ROUND_FREE] = BIT(ROUND_LISTING),
+    [ROUND_FREE] = BIT(ROUND_FENCED),
+    [ROUND_FENCED] = BIT(ROUND_LISTING) | BIT(ROUND_FREE),
     [ROUND_LISTING] = BIT(ROUND_PAUSED) | BIT(ROUND_SAME) | BIT(ROUND_FREE),
     [ROUND_PAUSED] = BIT(ROUND_LISTING) | BIT(ROUND_FREE),
     [ROUND_SAME] = BIT(ROUND_NONE) | BIT(ROUND_WAITING) | BIT(ROUND_FREE),
@@ -22,7 +23,7 @@ static const uint16_t follows[ROUND_STATES] = {
 
 static bool lists(enum round_state state)
 {
-    return state == ROUND_LISTING || state == ROUND_PAUSED;
+    return state == ROUND_FENCED || state == ROUND_LISTING || state == ROUND_PAUSED;
 }
 
 /* Moves along the table, and counts. */
@@ -89,6 +90,14 @@ void rounds_end(struct purge *p, const struct purge_turn *t, enum purge_end why)
 
 /* ---- listing */
 
+/* A row on its way into the store has marked its partition, and a look takes the mark away: it must see that
+ * row. Looking for keys, be it for none, waits its turn among the writes; pages do not. */
+static void fence_ask(struct purge *p, const struct purge_turn *t, struct round *r)
+{
+    struct effect *e = outbox_add(t->out, EF_STORE_HAS);
+    e->op = next_id(p, r);
+}
+
 /* There is no time limit on the store: it always answers. */
 static void page_ask(struct purge *p, const struct purge_turn *t, struct round *r)
 {
@@ -124,8 +133,8 @@ bool round_begin(struct purge *p, const struct purge_turn *t, uint32_t partition
     p->rounds[r->index] = r;
     p->round_count++;
     p->counters.rounds++;
-    move(p, r, ROUND_LISTING);
-    page_ask(p, t, r);
+    move(p, r, ROUND_FENCED);
+    fence_ask(p, t, r);
     return true;
 }
 
@@ -173,11 +182,20 @@ static bool take_page(struct purge *p, const struct purge_turn *t, struct round 
 
 static void ask_same(struct purge *p, const struct purge_turn *t, struct round *r);
 
+static void fence_passed(struct purge *p, const struct purge_turn *t, struct round *r, int status)
+{
+    if (status != KV_OK) {
+        round_end(p, t, r, PURGE_REFUSED);
+        return;
+    }
+    move(p, r, ROUND_LISTING);
+    page_ask(p, t, r);
+}
+
 /* Rows of one token that a page ends between are passed over until the next look: hardly ever are there two.
  */
-void round_listed(struct purge *p, const struct purge_turn *t, struct round *r, const struct event *in)
+static void page_listed(struct purge *p, const struct purge_turn *t, struct round *r, const struct event *in)
 {
-    KV_ASSERT(r->state == ROUND_LISTING && in->type == EV_STORE_PAGE);
     struct mark *m = &p->marks[r->partition];
     bool finished = in->page.status == KV_OK && take_page(p, t, r, in);
     bool all_listed = finished && (in->page.done || m->resume_token == 0);
@@ -193,6 +211,17 @@ void round_listed(struct purge *p, const struct purge_turn *t, struct round *r, 
         round_free(p, t, r);
     } else {
         round_end(p, t, r, PURGE_REFUSED);
+    }
+}
+
+void round_stored(struct purge *p, const struct purge_turn *t, struct round *r, const struct event *in)
+{
+    if (in->type == EV_STORE_HAS) {
+        KV_ASSERT(r->state == ROUND_FENCED);
+        fence_passed(p, t, r, in->has.status);
+    } else {
+        KV_ASSERT(r->state == ROUND_LISTING && in->type == EV_STORE_PAGE);
+        page_listed(p, t, r, in);
     }
 }
 

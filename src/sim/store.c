@@ -162,9 +162,10 @@ static void hold_versions(struct sim_job *job)
 static void hold_asked(struct sim_job *job)
 {
     uint32_t count = job->effect.has.count;
-    KV_ASSERT(count > 0 && count <= STORE_KEYS_MAX);
-    job->keys = must(calloc(count, sizeof *job->keys));
-    memcpy(job->keys, job->effect.has.keys, count * sizeof *job->keys);
+    KV_ASSERT(count <= STORE_KEYS_MAX);
+    job->keys = must(calloc(count + 1, sizeof *job->keys));
+    for (uint32_t i = 0; i < count; i++)
+        job->keys[i] = job->effect.has.keys[i];
     hold_keys(job, job->keys, count);
     job->effect.has.keys = job->keys;
 }

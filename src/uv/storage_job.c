@@ -98,7 +98,7 @@ static int job_copy_versions(struct storage_job *job, const struct effect *e)
 static int job_copy_keys(struct storage_job *job, const struct effect *e)
 {
     arena_begin(job);
-    KV_ASSERT(e->has.count > 0 && e->has.count <= STORE_KEYS_MAX);
+    KV_ASSERT(e->has.count <= STORE_KEYS_MAX);
     job->count = e->has.count;
     job->keys = arena_alloc(&job->arena, job->count * sizeof *job->keys);
     job->has = arena_alloc(&job->arena, job->count * sizeof *job->has);

@@ -325,20 +325,51 @@ static void clocks_may_differ(void **state)
     world_destroy(w);
 }
 
+/* A row that was given to the store is seen by the look that its mark is for, however late it is to be seen
+ * there (seed 427 of five nodes: it was not, and nobody looked again). */
+static void a_row_on_its_way_is_waited_for(void **state)
+{
+    (void)state;
+    struct world *w = world_create(1, false);
+    struct row row = now_dead(w), nothing = row_absent();
+    struct cell *c = &w->places[nth(w, 0, 0)].cells[0];
+    write_homes(w, 0, &row);
+    while (w->op_count)
+        world_serve(w, 0, KV_OK);
+    cell_set(w, c, &nothing);
+    while (w->op_count == 0) {
+        w->now_us = world_deadline(w);
+        world_tick(w);
+    }
+    assert_int_equal(w->ops[0]->e.type, EF_STORE_HAS);
+    assert_int_equal(w->ops[0]->e.has.count, 0);
+    cell_set(w, c, &row);
+    assert_true(world_run(w, ROUND_US));
+    assert_int_equal(rows_left(w), 0);
+    world_destroy(w);
+}
+
+/* What a round asks of stores: to come up to what they were given, a page, for keys, to delete. */
+static bool is_asked(const struct effect *e, uint32_t nth)
+{
+    static const enum effect_type types[] = {EF_STORE_HAS, EF_STORE_ROWS, EF_STORE_HAS, EF_STORE_DELETE};
+    return e->type == types[nth] && (e->type != EF_STORE_HAS || (e->has.count == 0) == (nth == 0));
+}
+
 /* A store that cannot read or has no room. */
 static void a_store_that_fails_stops_the_round(void **state)
 {
     (void)state;
-    for (uint32_t type = 0; type < 3; type++) {
+    for (uint32_t type = 0; type < 4; type++) {
         struct world *w = world_create(1, false);
         struct row row = now_dead(w);
         write_homes(w, 0, &row);
-        static const enum effect_type types[] = {EF_STORE_ROWS, EF_STORE_HAS, EF_STORE_DELETE};
         bool failed = false;
         while (!failed) {
             while (w->op_count) {
-                failed |= w->ops[0]->e.type == types[type];
-                world_serve(w, 0, w->ops[0]->e.type == types[type] ? KV_E_IO : KV_OK);
+                bool fails = is_asked(&w->ops[0]->e, type);
+                failed |= fails;
+                world_serve(w, 0, fails ? KV_E_IO : KV_OK);
             }
             if (w->mail_count) {
                 world_deliver(w, 0);
@@ -350,7 +381,7 @@ static void a_store_that_fails_stops_the_round(void **state)
         assert_true(world_run(w, 20 * SECOND));
         assert_int_equal(counters_of(w, nth(w, 0, 0)).ends[PURGE_REFUSED], 1);
         /* DELETE is late for one of them: anti-entropy makes them equal. */
-        if (type == 2)
+        if (type == 3)
             write_homes(w, 0, &row);
         assert_true(world_run(w, 3 * ROUND_US));
         assert_int_equal(rows_left(w), 0);
@@ -471,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_question_that_comes_twice_does_not_begin_the_watch_anew),
         cmocka_unit_test(a_clock_that_stands_still_stops_the_round),
         cmocka_unit_test(clocks_may_differ),
+        cmocka_unit_test(a_row_on_its_way_is_waited_for),
         cmocka_unit_test(a_store_that_fails_stops_the_round),
         cmocka_unit_test(strange_questions_are_refused),
         cmocka_unit_test(strange_answers_are_ignored),
