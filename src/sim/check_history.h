@@ -8,6 +8,7 @@
  *               nothing older than what it has read before
  *     absent    what was deleted or expired does not come back
  *     durable   in the end, every acknowledged put is there or was overwritten by a later one
+ *     scanned   a complete scan misses no key that was strictly put before it began
  *
  * A violation is the few operations that prove it. */
 #ifndef SIM_CHECK_HISTORY_H
@@ -66,6 +67,16 @@ int check_linear(const struct history *h, const struct check_options *o, struct 
 int check_own(const struct history *h, const struct check_options *o, struct check_report *out);
 int check_absent(const struct history *h, const struct check_options *o, struct check_report *out);
 int check_durable(const struct history *h, const struct check_options *o, struct check_report *out);
+
+/* A scan that was complete: of all keys that begin with `prefix`. */
+struct history_scan {
+    uint64_t start_ns;
+    struct bytes prefix;
+    const bool *seen; /* by number of the key */
+};
+
+/* The first key that it has missed; HISTORY_NO_NAME: none. Returns how many were looked for. */
+uint64_t check_scanned(const struct history *h, const struct history_scan *s, uint32_t *missed);
 
 /* A violation for people: a line that names it and the key, and one for each of its operations. */
 int check_text(const struct history *h, const struct check_violation *v, struct buf *out);

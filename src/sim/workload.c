@@ -354,30 +354,36 @@ static void fire_sweep(struct sim *s, struct sim_timer *t)
     KV_ASSERT(sim_kv_submit(v->kv, &order) == KV_OK);
 }
 
-static bool is_due(const struct workload *w, const struct swept *v, const struct deed *op)
+/* A scan, in terms of the history's keys. */
+static uint64_t judge_scan(const struct workload *w, const struct history *h, const struct swept *v,
+                           uint32_t *missed)
 {
-    struct bytes key = history_names_text(&w->keys, op->seen.key);
-    return op->done && op->seen.kind == HISTORY_PUT && op->seen.outcome == HISTORY_OK && op->seen.strict &&
-           op->seen.end_ns < v->start_ns && key.len > strlen(SET_PREFIX) &&
-           memcmp(key.data, SET_PREFIX, strlen(SET_PREFIX)) == 0 && is_evidence(w, op->seen.key, false);
+    bool *seen = sim_must(calloc(h->keys.count + 1, sizeof *seen));
+    for (uint32_t k = 0; k < h->keys.count; k++) {
+        uint32_t key = history_names_find(&w->keys, history_names_text(&h->keys, k));
+        seen[k] = key < v->seen_count && v->seen[key];
+    }
+    struct history_scan scan = {.start_ns = v->start_ns, .prefix = bytes_str(SET_PREFIX), .seen = seen};
+    uint64_t judged = check_scanned(h, &scan, missed);
+    free(seen);
+    return judged;
 }
 
 uint64_t workload_scans(const struct workload *w, struct bytes *missed, uint64_t *start_ns)
 {
+    struct history h;
     uint64_t judged = 0;
+    uint32_t key = HISTORY_NO_NAME;
+    workload_history(w, false, &h);
+    for (uint32_t i = 0; i < w->swept_count && key == HISTORY_NO_NAME; i++) {
+        *start_ns = w->swept[i].start_ns;
+        judged += judge_scan(w, &h, &w->swept[i], &key);
+    }
     *missed = (struct bytes){NULL, 0};
-    for (uint32_t i = 0; i < w->swept_count; i++)
-        for (uint32_t k = 0; k < w->count; k++) {
-            const struct swept *v = &w->swept[i];
-            uint32_t key = w->ops[k]->seen.key;
-            if (!is_due(w, v, w->ops[k]))
-                continue;
-            judged++;
-            if ((key < v->seen_count && v->seen[key]) || missed->data)
-                continue;
-            *missed = history_names_text(&w->keys, key);
-            *start_ns = v->start_ns;
-        }
+    if (key != HISTORY_NO_NAME) /* as this knows it: the history does not live on */
+        *missed =
+            history_names_text(&w->keys, history_names_find(&w->keys, history_names_text(&h.keys, key)));
+    history_deinit(&h);
     return judged;
 }
 
