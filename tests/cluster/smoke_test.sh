@@ -34,6 +34,10 @@ exits "and not the deleted one" 1 'not found' kvcli --via n2 get key7
 equals "scan sees what is there" 2000 "$(kvcli scan | grep -cE '^(key[0-9]+|while)$')"
 exits "strict" 0 '^away$' kvcli --strict get while
 
+run kvbench names --ops 300 --rate 600 --key-prefix name
+matches "each of 300 changed names is known at every node" '"names":300,"nodes":5,.*"refused":0,"late":0,.*"known":\{"count":300,' "$out"
+equals "with the value that it was given last" "$(kvcli --via n1 get name299)" "$(kvcli --via n5 get name299)"
+
 must cluster kill 1 2 3 4 5
 must cluster start 1 2 3 4 5
 must cluster wait alive 1 2 3 4 5 --timeout 30
