@@ -45,10 +45,9 @@ struct sim_service {
 struct sim_config {
     uint64_t seed;
     uint32_t nodes;
-    uint32_t founders;      /* the first of them; 0: all. The others join */
-    uint32_t replicas;      /* 0: REPLICAS_DEFAULT */
-    uint32_t partitions;    /* 0: 256 */
-    enum topology topology; /* with a hub, that is node 1 */
+    uint32_t founders;   /* the first of them; 0: all. The others join */
+    uint32_t replicas;   /* 0: REPLICAS_DEFAULT */
+    uint32_t partitions; /* 0: 256 */
     /* A message takes this long, uniformly; 0, 0: 100 to 500 µs. So does a storage operation. */
     uint64_t delay_min_us, delay_max_us;
     uint64_t disk_min_us, disk_max_us;

@@ -470,8 +470,6 @@ int sim_start(struct sim *s, uint32_t node)
         .addr = p->setup.addr,
         .replicas = p->setup.replicas,
         .partitions = p->setup.partitions,
-        .topology = &s->config.topology,
-        .hub = s->config.topology == TOPOLOGY_RING ? NULL : s->founders[0].name,
         .value_max_bytes = VALUE_MAX_BYTES,
         .seed = prng_u64(&s->prng),
         .topology = &s->config.topology,
