@@ -51,7 +51,6 @@ struct mark {
     uint64_t due_hlc;      /* from this hybrid time on there may be a row to purge; 0: none is known of */
     uint64_t look_us;      /* not looked at before */
     uint64_t resume_token; /* where the next page begins */
-    uint64_t set_us; /* a row that will be dead was last written, or on its way to the store; 0: never */
 };
 
 /* When a row may be purged: dead on everybody's clock. 0: it is alive for ever. */

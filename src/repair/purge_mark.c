@@ -31,7 +31,6 @@ void mark_set(struct purge *p, const struct purge_turn *t, uint32_t partition, u
     struct mark *m = &p->marks[partition];
     if (!m->driven || due_hlc == 0)
         return;
-    m->set_us = t->now.mono_us;
     struct mark alone = {.due_hlc = due_hlc, .look_us = t->now.mono_us + (p->config.interval_us << m->idle)};
     uint64_t at_us = ready_us(t, &alone);
     if (m->due_hlc == 0 || at_us < ready_us(t, m))
@@ -99,18 +98,6 @@ int marks_ring_set(struct purge *p, const struct purge_turn *t)
     return KV_OK;
 }
 
-/* Begins to list a partition. What was written lately may not be in the store yet when it is read: then it is
- * looked at once more. */
-static void mark_take(struct purge *p, const struct purge_turn *t, uint32_t partition)
-{
-    struct mark *m = &p->marks[partition];
-    bool again = m->set_us && t->now.mono_us < m->set_us + p->config.interval_us;
-    m->looking = true;
-    m->resume_token = partition_first_token(partition, p->partitions);
-    m->due_hlc = again ? DUE_NOW : 0;
-    m->look_us = t->now.mono_us + p->config.interval_us;
-}
-
 /* In turn, so that one with dead rows without end does not keep the others from theirs. */
 uint32_t marks_next(struct purge *p, const struct purge_turn *t)
 {
@@ -125,8 +112,11 @@ uint32_t marks_next(struct purge *p, const struct purge_turn *t)
             purge_look(p, at_us);
             continue;
         }
-        if (!m->looking)
-            mark_take(p, t, p->driven[i]);
+        if (!m->looking) {
+            m->looking = true;
+            m->resume_token = partition_first_token(p->driven[i], p->partitions);
+            m->due_hlc = 0;
+        }
         p->next_driven = (i + 1) % p->driven_count;
         return p->driven[i];
     }
