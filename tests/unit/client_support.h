@@ -67,6 +67,8 @@ struct world {
     uint64_t now_us;
     uint32_t unchecked; /* steps without client_check */
     uint32_t count;
+    enum topology topology; /* with a hub: */
+    uint32_t hub;
     struct fake_node nodes[NODES_MAX + 1];
     struct heap events;
     uint64_t next_conn;

@@ -38,7 +38,7 @@ struct node_config *bench_config(uint32_t count)
     return &config;
 }
 
-struct bytes bench_ring(uint32_t count)
+static struct bytes ring_of(uint32_t count, enum topology topology, uint32_t hub)
 {
     static struct buf encoded;
     struct member members[16] = {0};
@@ -52,12 +52,19 @@ struct bytes bench_ring(uint32_t count)
     struct ring_value v = {.epoch = 1,
                            .partitions = 64,
                            .replicas = 3,
+                           .topology = (uint8_t)topology,
+                           .hub = hub,
                            .next_id = count + 1,
                            .member_count = count,
                            .members = members};
     buf_clear(&encoded);
     assert_int_equal(ring_value_encode(&v, &encoded), KV_OK);
     return buf_bytes(&encoded);
+}
+
+struct bytes bench_ring(uint32_t count)
+{
+    return ring_of(count, TOPOLOGY_RING, 0);
 }
 
 void bench_start(struct bench *b, const struct node_config *c)
@@ -77,8 +84,13 @@ void bench_founder(struct bench *b, uint32_t count)
 
 void bench_member(struct bench *b, uint32_t count)
 {
+    bench_member_of(b, count, TOPOLOGY_RING, 0);
+}
+
+void bench_member_of(struct bench *b, uint32_t count, enum topology topology, uint32_t hub)
+{
     struct node_config *c = bench_config(count);
-    c->ring = bench_ring(count);
+    c->ring = ring_of(count, topology, hub);
     bench_start(b, c);
     if (count > 1) { /* nobody is heard: the clock begins without them */
         assert_null(meta_write(b, META_FLOOR));
@@ -196,7 +208,9 @@ struct message member_hello(struct bench *b, uint32_t i)
                                  .member_id = node_ring(b->node) ? i : 0,
                                  .store_id = SELF_STORE(i),
                                  .generation = 1,
-                                 .addr = addr_of(i)};
+                                 .addr = addr_of(i),
+                                 .topology = (uint8_t)b->node->topology,
+                                 .hub = b->node->hub};
     return m;
 }
 

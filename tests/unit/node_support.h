@@ -23,6 +23,7 @@ struct bench {
 
 /* Node n1 of `members`, in ring 1 of them; started, its clock's first floor written, settled. */
 void bench_member(struct bench *b, uint32_t members);
+void bench_member_of(struct bench *b, uint32_t members, enum topology topology, uint32_t hub);
 
 /* Node n1 of `founders` with a blank store; started. */
 void bench_founder(struct bench *b, uint32_t founders);
