@@ -154,7 +154,7 @@ exits "JSON of what is not there" 1 '^\{"status":"not_found","key":"none",.*"pro
 printf '\377\000' | kvcli put binary -
 exits "JSON of bytes that are no UTF-8" 0 '"value":\{"base64":"/wA="\}' kvcli --json get binary
 exits "JSON of a TTL" 0 '"ttl_ms":[0-9]+' bash -c 'kvcli put brief v --ttl 100 && kvcli --json get brief'
-exits "JSON of status" 0 '^\{"cluster":"gureum","seen_by":"n2","ring_hash":"[0-9a-f]{16}","members":\[\{"name":"n1","id":"1","addr":"127.0.0.1:[0-9]+","zone":"","state":"alive","ring":"normal","partitions":4096,"share":0\.33' \
+exits "JSON of status" 0 '^\{"cluster":"gureum","seen_by":"n2","topology":"ring","hub":"","ring_hash":"[0-9a-f]{16}","members":\[\{"name":"n1","id":"1","addr":"127.0.0.1:[0-9]+","zone":"","state":"alive","ring":"normal","partitions":4096,"share":0\.33' \
     kvcli --json --via n2 status
 exits "and of the ring's change" 0 '"epoch":1,"phase":"stable","queue":\[\]\}$' kvcli --json --via n2 status
 exits "JSON of ring" 0 '^\{"ring_hash":"[0-9a-f]{16}",.*"partitions":4096,"replicas":3,"max_over_mean":1\.0,"members":\[\{"name":"n1"' kvcli --json ring
