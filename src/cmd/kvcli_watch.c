@@ -148,7 +148,7 @@ static void on_status(const struct kv_status *s, void *arg)
     if (s->status == KV_OK)
         watch_heard_status(q->watch->view, now_us(), s);
     else if (!q->id)
-        watch_heard_nobody(q->watch->view, s->status == KV_E_NO_NODE ? s->message : kv_error_word(s->status));
+        watch_heard_nobody(q->watch->view, s->message);
     answered(q);
 }
 

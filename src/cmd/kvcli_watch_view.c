@@ -86,13 +86,14 @@ void watch_round_end(struct watch_view *v)
 {
     uint64_t at = v->round % WATCH_HISTORY_MAX;
     bool heard = v->heard_round == v->round;
+    bool named = v->facts_round == v->round; /* a hub that is away names nobody, and so nobody has gone */
     v->ended = v->round;
     v->columns[at] = (struct watch_column){heard, v->ok, v->failed};
     for (uint32_t i = v->node_count; i-- > 0;) {
         uint32_t slot = v->order[i];
         struct watch_node *n = &v->nodes[slot];
         n->strip[at] = watch_state(v, slot);
-        if (heard && n->named_round + FORGET_ROUNDS < v->round)
+        if (named && n->named_round + FORGET_ROUNDS < v->round)
             forget(v, i);
     }
 }

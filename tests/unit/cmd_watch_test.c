@@ -206,6 +206,11 @@ static void who_is_named_no_more_is_forgotten(void **state)
     for (int i = 0; i < 20; i++)
         round_over(); /* nobody answers: nobody is forgotten */
     assert_int_equal(view.node_count, 3);
+    for (int i = 0; i < 20; i++) {
+        counts(2, (uint64_t)i + 2, 0, 0);
+        round_over(); /* they count, but the hub is away that names them */
+    }
+    assert_int_equal(view.node_count, 3);
 }
 
 static void a_page_in_words(void **state)
