@@ -91,7 +91,7 @@ END {
         "holds, by definition: one place to ask, and to lose", "not measured: it is what the words mean")
     say("b", "The managing host fails and the whole network fails: answered while it is dead",
         percent(f["hub.available", R]), percent(f["hub.available", C]), percent(f["hub.available", D]),
-        judged(known("hub.available"), f["hub.available", C] <= 0.1 && f["hub.available", R] >= 99.9, "holds: central stops, the ring goes on", "does not hold"),
+        judged(known("hub.available"), f["hub.available", C] <= 0.1 && f["hub.available", R] >= 99.9, "holds: central stops, the ring goes on" (f["hub.available", D] >= 99 ? "; directory serves those who have its list" : ""), "does not hold"),
         "holds if central answers at most 0.1 %, the ring at least 99.9 %")
     say("b", "The longest time without any answer when it dies",
         ms(f["hub.gap", R]), ms(f["hub.gap", C]), ms(f["hub.gap", D]),

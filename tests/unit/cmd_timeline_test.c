@@ -7,8 +7,12 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/prng.h"
+#include "cmd/kvbench.h"
 #include "cmd/kvbench_timeline.h"
 #include "kv_error.h"
 
@@ -271,6 +275,108 @@ static void test_random(void **state)
     assert_int_equal(measure(0, 10000).stale, stale);
 }
 
+/* ---- the command ---- */
+
+static char directory[] = "/tmp/cmd_timeline_test.XXXXXX";
+static char history_file[64], events_file[64], output_file[64];
+static char output[4096];
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "wb");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Runs it with standard output kept. */
+static int command(const struct bench_options *o)
+{
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO);
+    assert_non_null(freopen(output_file, "wb", stdout));
+    int status = bench_timeline(o);
+    fflush(stdout);
+    assert_true(dup2(saved, STDOUT_FILENO) >= 0);
+    close(saved);
+    FILE *f = fopen(output_file, "rb");
+    assert_non_null(f);
+    output[fread(output, 1, sizeof output - 1, f)] = 0;
+    fclose(f);
+    return status;
+}
+
+#define LINE(op, value, start, end, status)                                                         \
+    "{\"client\":0,\"op\":\"" op "\",\"key\":\"k\"," value "\"start_ns\":" start ",\"end_ns\":" end \
+    ",\"status\":\"" status "\"}\n"
+#define CSV \
+    "begin_ms,end_ms,ops,failed,missed,stale,available_percent,p50_us,p99_us,max_us,recovery_ms,gap_ms\n"
+
+static void test_phases_and_buckets(void **state)
+{
+    (void)state;
+    struct bench_options o = {
+        .phases = true, .events = events_file, .file_count = 2, .files = {"timeline", history_file}};
+    write_file(history_file, LINE("put", "\"value\":\"a\",", "1000000000", "1002000000", "ok")
+                                 LINE("get", "\"value\":\"a\",", "1050000000", "1054000000", "ok")
+                                     LINE("get", "", "1150000000", "1350000000", "timeout"));
+    write_file(events_file, "1000000000\tbefore\n1100000000\ta kill\n");
+    assert_int_equal(command(&o), 0);
+    assert_string_equal(output, "phase," CSV "before,0.0,100.0,2,0,0,0,100.000,2000,4000,4000,0.0,52.0\n"
+                                "a kill,100.0,350.0,1,1,0,0,0.000,0,0,0,,250.0\n");
+    o.phases = false;
+    o.json = true;
+    o.bucket_ms = 200;
+    assert_int_equal(command(&o), 0);
+    assert_string_equal(
+        output, "{\"begin_ms\":0.0,\"end_ms\":200.0,\"ops\":3,\"failed\":1,\"missed\":0,\"stale\":0,"
+                "\"available_percent\":66.667,\"p50_us\":2000,\"p99_us\":4000,\"max_us\":4000,"
+                "\"recovery_ms\":null,\"gap_ms\":146.0}\n"
+                "{\"begin_ms\":200.0,\"end_ms\":400.0,\"ops\":0,\"failed\":0,\"missed\":0,\"stale\":0,"
+                "\"available_percent\":100.000,\"p50_us\":0,\"p99_us\":0,\"max_us\":0,"
+                "\"recovery_ms\":0.0,\"gap_ms\":200.0}\n");
+}
+
+static void test_files_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = {"later\tname\n",      "1\n",        "1\t\n",       "2\ta\n1\tb\n",
+                                      "1\twith, a comma\n", "1 no tab\n", "1\ta\n1\tb\n"};
+    struct bench_options o = {
+        .phases = true, .events = events_file, .file_count = 2, .files = {"timeline", history_file}};
+    write_file(history_file, LINE("get", "", "1", "2", "not_found"));
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        write_file(events_file, BAD[i]);
+        assert_int_equal(command(&o), 2);
+    }
+    write_file(events_file, "1\ta\n");
+    assert_int_equal(command(&o), 0);
+    write_file(history_file, "no history\n");
+    assert_int_equal(command(&o), 2);
+    o.files[1] = "/nowhere/history";
+    assert_int_equal(command(&o), 2);
+}
+
+static int make_directory(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(history_file, sizeof history_file, "%s/history", directory);
+    snprintf(events_file, sizeof events_file, "%s/events", directory);
+    snprintf(output_file, sizeof output_file, "%s/output", directory);
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    unlink(history_file);
+    unlink(events_file);
+    unlink(output_file);
+    return rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest TESTS[] = {
@@ -285,6 +391,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unknown_puts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys_that_die_are_not_judged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_random, set_up, tear_down),
+        cmocka_unit_test(test_phases_and_buckets),
+        cmocka_unit_test(test_files_that_are_none),
     };
-    return cmocka_run_group_tests(TESTS, NULL, NULL);
+    return cmocka_run_group_tests(TESTS, make_directory, remove_directory);
 }
