@@ -62,7 +62,7 @@ function crossing(    n, least_n) {
         if (((C, n) in at) && ((R, n) in at) && at[C, n] > at[R, n] && (!least_n || n + 0 < least_n)) least_n = n + 0
     return least_n + 0
 }
-function names(t) { return f["names.p99", t] == "-" ? "-" : ms(f["names.p50", t]) ", 99 % within " ms(f["names.p99", t]) ", all but " f["names.unknown", t] " within " ms(f["names.max", t]) }
+function names(t) { return f["names.p99", t] == "-" ? "-" : ms(f["names.p50", t]) ", 99 % within " ms(f["names.p99", t]) (f["names.unknown", t] > 0 ? ", all but " f["names.unknown", t] : ", all") " within " ms(f["names.max", t]) }
 function traffic(t) { return f["control.bytes", t] == "-" ? "-" : number(f["control.bytes", t]) " B, " number(f["control.messages", t]) " messages" }
 function change(t) { return f["grow.seconds", t] == "-" ? "-" : "two more in " number(f["grow.seconds", t]) " s, " percent(f["grow.available", t]) " answered; away in " number(f["shrink.seconds", t]) " s, " percent(f["shrink.available", t]) }
 function beyond() { return crossing() ? ": from " crossing() " nodes on the hub itself has more to say than any node of the ring" : "" }
@@ -127,7 +127,7 @@ END {
         both_ways(R), both_ways(C), both_ways(D),
         judged(known("grow.seconds"), f["grow.seconds", R] + f["shrink.seconds", R] > 0 && f["grow.seconds", R] + f["shrink.seconds", R] <= 120, f["grow.seconds", C] + f["shrink.seconds", C] > 0 ? "holds; the centre can too, while its hub lives" : "holds", "does not hold"),
         "holds if the ring does it within two minutes")
-    say("i", "More available, faults and all: answered over the whole run",
+    say("i", "More available, faults and all: answered over all phases of fixed length",
         percent(f["whole.available", R]), percent(f["whole.available", C]), percent(f["whole.available", D]),
         judged(known("whole.available"), f["whole.available", R] > f["whole.available", C], "holds", "does not hold"),
         "holds if the ring answered more than central")

@@ -132,7 +132,7 @@ lead() {
             if (("hub.available", "central") in f && ("hub.available", "ring") in f)
                 printf "With its hub dead, central answered %s of all requests, until somebody started the hub again; the ring, with its busiest node dead, answered %s. ", percent("hub.available", "central"), percent("hub.available", "ring")
             if (("whole.available", "central") in f && ("whole.available", "ring") in f)
-                printf "Over the whole run, faults and all, the ring answered %s, central %s. ", percent("whole.available", "ring"), percent("whole.available", "central")
+                printf "Over all phases, faults and all, the ring answered %s, central %s. ", percent("whole.available", "ring"), percent("whole.available", "central")
             if (f["protocol.lines", "central"] > 0)
                 printf "The price: the ring needs %d lines of code to know who is there, the centre %d", f["protocol.lines", "ring"], f["protocol.lines", "central"]
             if (f["control.bytes", "central"] > 0)

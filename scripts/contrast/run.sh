@@ -4,7 +4,7 @@
 
 RATE_NEAR=150 RATE_FAR=100 # operations a second of the clients on each side, once sloppy and once strict
 RECORDS=1000               # keys of each
-SECONDS_QUIET=8            # without load, for the control traffic
+SECONDS_QUIET=6            # without load, for the control traffic
 NAMES=10000 NAMES_RATE=1000
 PATIENCE=60                # seconds, with one command of an operator
 
@@ -201,7 +201,7 @@ schedule_full() {
     fault_pause 6 6
     grow_and_shrink
     phase 'after'
-    until_second 4
+    until_second 2
 }
 
 schedule_quick() {
@@ -270,9 +270,9 @@ is_member() { kvcli --timeout 1500 ring --tsv | cut -f1 | grep -qx "n$1"; }
 is_no_member() { kvcli --timeout 1500 ring --tsv >/dev/null && ! is_member "$1"; }
 newest_node() { sed -n 's/^NODES=//p' "$CLUSTER/cluster.conf"; }
 
-# Some node says within eight seconds that node I is dead.
+# Some node says within seven seconds that node I is dead.
 death_is_noticed() {
-    local i end=$((SECONDS + 8))
+    local i end=$((SECONDS + 7))
     while [ $SECONDS -lt $end ]; do
         for i in "${OTHERS[@]}"; do
             [ "$i" != "$1" ] && kvcli --timeout 500 --via "$(address "$i")" status --tsv 2>/dev/null |
@@ -293,7 +293,7 @@ without_hub() {
     cluster start "${OTHERS[3]}" --timeout 5 >/dev/null 2>&1 || true
     operator 'replace the hub' remove "$HUB" --dead --timeout 12
     says 'the hub is removed' is_no_member "$HUB"
-    operator 'replace the hub' add --timeout 20
+    operator 'replace the hub' add --timeout 14
     says 'a node is added' is_member "$(newest_node)"
 }
 
