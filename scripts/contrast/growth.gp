@@ -1,6 +1,7 @@
 # What more nodes bring, and what their control costs (simulated; kvsim growth). Called with
 #   lines = "ring central": a file growth-NAME.tsv each, with nodes, ops/s, control bytes a second of a node: mean, busiest.
 set datafile separator "\t"
+set datafile missing NaN
 set terminal svg size 960,400 font 'sans-serif,13' background 'white' dynamic
 set output 'growth.svg'
 array MARK[3] = [7, 4, 8]
