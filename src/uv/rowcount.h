@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "store/store.h"
 
-#define ROWCOUNT_DUTY 100u /* a count that took t is followed by at least 100 t of rest */
+#define ROWCOUNT_DUTY 100u /* a count that cost t is followed by at least 100 t of rest */
 
 struct rowcount {
     uv_work_t work;
@@ -16,9 +16,10 @@ struct rowcount {
     bool running;
     bool counted;
     int status;
-    uint64_t next; /* result of the count that runs */
-    uint64_t rows; /* of the last one that is finished */
-    uint64_t begun_us, took_us, ended_us;
+    uint64_t next;    /* result of the count that runs */
+    uint64_t rows;    /* of the last one that is finished */
+    uint64_t cost_us; /* processor time of the last one: waiting for a thread or a core is none */
+    uint64_t ended_us;
     uint64_t rows_written; /* of the store, when the last count began */
 };
 
