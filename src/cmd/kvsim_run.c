@@ -19,7 +19,8 @@ static const char usage[] =
     "LIST] [--ops N] [--seconds V]\n"
     "             [--topology T] [--twice] [--forever] [--quiet] [--trace FILE] [--json]\n"
     "       kvsim list\n"
-    "       kvsim members [--nodes N] ...\n";
+    "       kvsim members [--nodes N] ...\n"
+    "       kvsim growth [--nodes N,...] ...\n";
 
 static const char help[] =
     "\n"
