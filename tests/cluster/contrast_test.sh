@@ -30,7 +30,7 @@ equals "its phases" 'before,hub killed,hub restarted' "$(awk -F, 'NR > 1 { print
 equals "nothing acknowledged was lost" 0 "$(figure lost)"
 equals "no strict read was stale" 0 "$(figure stale.strict)"
 between "the ring answers while its busiest node is dead (%)" 95 "$(figure hub.phase)" 100
-between "all began when it was due (500 a second, 8 seconds)" 3500 "$(figure whole.ops)" 6000
+between "all began when it was due (500 a second, at least 8 seconds)" 3500 "$(figure whole.ops)" 20000
 
 # The buckets are the phases, cut otherwise; both are counted from the histories.
 by_hand=$(cat "$OUT"/ring/{sloppy,strict}-{near,far}.jsonl | awk -v begin="$(head -n 1 "$OUT/ring/events.tsv" | cut -f1)" '
