@@ -4,11 +4,8 @@
  * One event a call; the outbox is empty on entry; what the effects cause comes back as later events. Messages
  * that a part sends to this node itself are looped back inside the step and never reach the shell.
  *
- * The parts do not know each other; node/ carries what one says to another:
- *     peers     connections, HELLO, who can be reached          form      how founders agree on epoch 1
- *     replica   this node's own rows: WRITE, READ, RANGE        status    STATUS and STATS *     move
- * partitions: taken over, given, dropped          heal      homes that compare what they have swim, coord,
- * scan, hints, transfer, drop  each in its folder */
+ * The parts do not know each other; node/ carries what one says to another. The list of its files is in
+ * internal.h; ring, swim, hub, paxos, coord and repair are in their folders. */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 

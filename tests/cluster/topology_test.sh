@@ -75,7 +75,15 @@ grep -q 'event=member_dead.*name=n3' "$(log_of 2)" && ok "the others hear it fro
 check "directory: a node joins by the hub" cluster add --timeout 15
 exits "the hub itself cannot leave" 6 'n1 is the hub' kvcli node leave n1
 
+for name in control_messages_out control_bytes_out; do
+    between "the hub's $name" 1 "$(stat_of 1 "$name")" 100000000
+    between "another's $name" 1 "$(stat_of 2 "$name")" 100000000
+done
+
 # ---- nodes of another opinion ----
+
+exits "there are three topologies" 2 "'star': ring, central or directory" kvd --name n1 --data "$TMP/x" --listen 127.0.0.1:1 --topology star
+exits "a ring has no hub" 2 'a ring has none' kvd --name n1 --data "$TMP/x" --listen 127.0.0.1:1 --topology ring --hub n1
 
 must cluster stop 2
 exits "a store of one topology is not started as another" 1 "this store's ring is directory, its hub n1" \

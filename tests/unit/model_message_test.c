@@ -158,6 +158,34 @@ static void types_have_names(void **state)
     assert_string_equal(message_name((enum message_type)200), "?");
 }
 
+static void traffic_is_of_four_kinds(void **state)
+{
+    (void)state;
+    const struct {
+        enum message_type type;
+        enum message_class class;
+    } kinds[] = {
+        {MSG_HELLO, CLASS_REQUEST},         {MSG_RING_GET, CLASS_RING}, {MSG_FOUND, CLASS_RING},
+        {MSG_REQUEST, CLASS_REQUEST},       {MSG_STATS, CLASS_REQUEST}, {MSG_WRITE_ACK, CLASS_REQUEST},
+        {MSG_PING, CLASS_CONTROL},          {MSG_SYNC, CLASS_CONTROL},  {MSG_HEARTBEAT, CLASS_CONTROL},
+        {MSG_HEARTBEAT_ACK, CLASS_CONTROL}, {MSG_LIST, CLASS_CONTROL},  {MSG_PREPARE, CLASS_RING},
+        {MSG_PROGRESS, CLASS_RING},         {MSG_PULL, CLASS_REPAIR},   {MSG_PURGE_REPLY, CLASS_REPAIR},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        assert_int_equal(message_class(kinds[i].type), kinds[i].class);
+}
+
+static void datagrams_say_whose_they_are(void **state)
+{
+    (void)state;
+    struct message probe = {.type = MSG_NACK, .probe.from = 3};
+    struct message beat = {.type = MSG_HEARTBEAT_ACK, .heartbeat.from = 4};
+    struct message list = {.type = MSG_LIST, .from = 5};
+    assert_int_equal(message_datagram_from(&probe), 3);
+    assert_int_equal(message_datagram_from(&beat), 4);
+    assert_int_equal(message_datagram_from(&list), 0); /* never travels as one */
+}
+
 static void states_have_names(void **state)
 {
     (void)state;
@@ -194,6 +222,8 @@ int main(void)
         cmocka_unit_test(pages_release_their_rows),
         cmocka_unit_test(requests_weigh_their_keys),
         cmocka_unit_test(types_have_names),
+        cmocka_unit_test(traffic_is_of_four_kinds),
+        cmocka_unit_test(datagrams_say_whose_they_are),
         cmocka_unit_test(states_have_names),
         cmocka_unit_test(ring_states_have_names),
         cmocka_unit_test(clusters_differ_by_name_and_partitions),
