@@ -15,13 +15,14 @@
 /* What befalls a change of the ring on purpose. */
 #define AT_TURNS                                                                                 \
     (FAULT_BIT(CRASH) | FAULT_BIT(POWER) | FAULT_BIT(STOP) | FAULT_BIT(PAUSE) | FAULT_BIT(CUT) | \
-     FAULT_BIT(ONE_WAY) | FAULT_BIT(PARTITION) | FAULT_BIT(CLOG) | FAULT_BIT(SLOW_DISK))
+     FAULT_BIT(ONE_WAY) | FAULT_BIT(PARTITION) | FAULT_BIT(PARTIAL) | FAULT_BIT(CLOG) |          \
+     FAULT_BIT(SLOW_DISK))
 
 struct fault {
     bool active;
     enum fault_class class;
     uint32_t a, b;   /* the node; or the two ends of a link, 0: the clients */
-    uint32_t groups; /* partition: bit i set when node i is on the other side */
+    uint32_t groups; /* partition, partial: bit i set when node i is on the other side */
     int64_t amount;
     uint64_t until_us;
 };
@@ -103,6 +104,13 @@ static void shape_network(struct faults *f, const struct fault *one)
             for (uint32_t j = 0; j <= f->nodes; j++)
                 if (apart(one, i, j))
                     shape_link(f->sim, one, i, j);
+        break;
+    case FAULT_PARTIAL:
+        for (uint32_t i = 1; i <= f->nodes; i++)
+            if (i != one->a && (one->groups >> i & 1u)) {
+                shape_link(f->sim, one, one->a, i);
+                shape_link(f->sim, one, i, one->a);
+            }
         break;
     case FAULT_RING:
         for (uint32_t i = 0; i < f->nodes; i++)
@@ -401,9 +409,10 @@ static int64_t draw_amount(struct sim *s, enum fault_class c)
     }
 }
 
-static uint64_t draw_duration_us(struct sim *s)
+/* Who is cut off from some only is missed by nobody, and may be so for long. */
+static uint64_t draw_duration_us(struct sim *s, enum fault_class c)
 {
-    uint64_t most_us = prng_below(&s->prng, 3) ? 4000000 : 15000000;
+    uint64_t most_us = prng_below(&s->prng, 3) && c != FAULT_PARTIAL ? 4000000 : 15000000;
     return sim_between(s, 50000, most_us);
 }
 
@@ -425,7 +434,7 @@ static void begin_any(struct faults *f, uint32_t enabled)
         one.b = one.a % f->nodes + 1;
     one.groups = (uint32_t)prng_below(&s->prng, UINT64_C(2) << f->nodes);
     one.amount = draw_amount(s, c);
-    one.until_us = s->now_us + draw_duration_us(s);
+    one.until_us = s->now_us + draw_duration_us(s, c);
     begin(f, one);
 }
 

@@ -15,6 +15,7 @@
     X(ONE_WAY, "one_way", "a link is cut in one direction", CUT_DATAGRAM)                             \
     X(CUT, "cut", "a link is cut in both directions", CUT_STREAM)                                     \
     X(PARTITION, "partition", "two groups cannot reach each other", CUT_DATAGRAM)                     \
+    X(PARTIAL, "partial", "a node cannot reach some of the others, who reach each other", CUT_STREAM) \
     X(RING, "ring", "every node reaches its two neighbours only", CUT_DATAGRAM)                       \
     X(CLOG, "clog", "a link's streams stall while datagrams pass", CLOGGED)                           \
     X(SLOW_DISK, "slow_disk", "a disk takes up to 200 ms an operation", DISK_SLOW)                    \

@@ -134,8 +134,8 @@ static void set_up(struct run *r)
     /* In real time a row may be a minute old, and a purge waits for longer: no run would see the end of one.
      * Any age does for the proof, so long as it is the same everywhere (repair/purge.h). */
     r->purges = !config->scenario && prng_below(&prng, 2);
-    uint32_t row_age_ms = 3000 + (uint32_t)prng_below(&prng, 3000);
-    uint64_t purge_us = 200000 + prng_below(&prng, 1000000);
+    uint32_t row_age_ms = 2000 + (uint32_t)prng_below(&prng, 3000);
+    uint64_t purge_us = 100000 + prng_below(&prng, 1000000);
     struct sim_config world = {
         .seed = config->seed,
         .nodes = r->nodes,

@@ -7,7 +7,7 @@
 
 #define CLIENTS_AT_MOST   8u
 #define AT_A_TIME         4u /* requests of one client */
-#define MORTALS_AT_A_TIME 8u /* the latest keys that are deleted, and then left alone */
+#define MORTALS_AT_A_TIME 4u /* the latest keys that are deleted, and then left alone */
 #define SET_PREFIX        "set-"
 #define SWEEP_US          UINT64_C(4000000) /* at most, between two scans */
 #define SWEEP_PAGE        16u               /* keys */
@@ -202,7 +202,8 @@ static void ask_register(struct user *u, const char *kind, uint32_t keys, bool s
 {
     struct sim *s = u->workload->sim;
     char key[32], value[32];
-    snprintf(key, sizeof key, "%s-%u", kind, (unsigned)prng_below(&s->prng, keys));
+    uint32_t one = (uint32_t)prng_below(&s->prng, keys), other = (uint32_t)prng_below(&s->prng, keys);
+    snprintf(key, sizeof key, "%s-%u", kind, one < other ? one : other); /* some are hotter than others */
     snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
     uint32_t dice = (uint32_t)prng_below(&s->prng, 20);
     struct workload_ask ask = {.key = key, .value = value};
@@ -224,7 +225,8 @@ static void ask_ttl(struct user *u)
     submit(u, &ask, NULL);
 }
 
-/* A new key, or one of the latest: deleted by anybody, and looked for afterwards. */
+/* A new key, or one of the latest: deleted by anybody, through whatever node, and looked for afterwards. All
+ * that is done to an odd one is strict, so that its delete is known to be the later one. */
 static void ask_mortal(struct user *u)
 {
     struct workload *w = u->workload;
@@ -233,9 +235,10 @@ static void ask_mortal(struct user *u)
     uint32_t dice = (uint32_t)prng_below(&s->prng, 10),
              back = (uint32_t)prng_below(&s->prng, MORTALS_AT_A_TIME);
     bool birth = dice < 4 || w->mortals <= back;
-    snprintf(key, sizeof key, "gone-%u", birth ? ++w->mortals : w->mortals - back);
+    uint32_t number = birth ? ++w->mortals : w->mortals - back;
+    snprintf(key, sizeof key, "gone-%u", number);
     snprintf(value, sizeof value, "c%u-%u", u->number, ++u->values);
-    struct workload_ask ask = {.key = key, .value = value, .strict = prng_below(&s->prng, 2)};
+    struct workload_ask ask = {.key = key, .value = value, .strict = number % 2};
     ask.kind = birth ? HISTORY_PUT : dice < 8 ? HISTORY_DEL : HISTORY_GET;
     submit(u, &ask, NULL);
 }
