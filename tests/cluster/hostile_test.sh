@@ -4,6 +4,7 @@
 # whoever does not belong is refused by name, with one clear line on each side.
 #
 #   KV_HOSTILE=N    frames and datagrams per port (20000)
+# alone: it measures how long requests take
 # modes: release asan
 # shellcheck disable=SC2154 # lib.sh sets job, out and status
 . "$(dirname "$0")/lib.sh"
