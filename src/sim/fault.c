@@ -416,6 +416,16 @@ static uint64_t draw_duration_us(struct sim *s, enum fault_class c)
     return sim_between(s, 50000, most_us);
 }
 
+/* What is not there yet feels nothing. */
+static uint32_t draw_process(struct faults *f, uint32_t least)
+{
+    uint32_t node;
+    do
+        node = (uint32_t)sim_between(f->sim, least, f->nodes);
+    while (node && !f->born[node]);
+    return node;
+}
+
 /* One of these classes, if any is enabled, somewhere. */
 static void begin_any(struct faults *f, uint32_t enabled)
 {
@@ -428,10 +438,15 @@ static void begin_any(struct faults *f, uint32_t enabled)
     while (!(enabled >> c & 1u));
     struct fault one = {.class = c};
     bool link = c <= FAULT_CLOG;
-    one.a = (uint32_t)sim_between(s, 1, f->nodes);
-    one.b = link ? (uint32_t)sim_between(s, 0, f->nodes) : 0;
+    one.a = draw_process(f, 1);
+    one.b = link ? draw_process(f, 0) : 0;
     if (link && one.b == one.a)
         one.b = one.a % f->nodes + 1;
+    if (link && c != FAULT_PARTIAL && prng_below(&s->prng, 2)) { /* what clients send may be late, too */
+        uint32_t end = one.a;
+        one.a = one.b;
+        one.b = end;
+    }
     one.groups = (uint32_t)prng_below(&s->prng, UINT64_C(2) << f->nodes);
     one.amount = draw_amount(s, c);
     one.until_us = s->now_us + draw_duration_us(s, c);
