@@ -10,10 +10,12 @@
 
 #include "base/mutant.h"
 #include "sim/run.h"
+#include "sim/scenario.h"
 
 #ifdef MUTANTS
 
-#define SEEDS_MAX 500u
+#define SEEDS_MAX          500u
+#define SCENARIO_SEEDS_MAX 10u
 
 static const struct {
     const char *name, *text;
@@ -27,20 +29,35 @@ static const struct {
 struct finding {
     uint64_t seed;
     char invariant[32];
+    char scenario[40]; /* in which; "": a run of random faults */
 };
 
-static void hunt(struct finding *f, uint64_t seeds)
+static bool hunt(struct finding *f, uint64_t seeds, const struct scenario *scenario)
 {
+    snprintf(f->scenario, sizeof f->scenario, "%s", scenario ? scenario->name : "");
     for (f->seed = 1; f->seed <= seeds; f->seed++) {
-        struct run_config config = {
-            .seed = f->seed, .nodes = 5, .classes = FAULT_ALL, .ops = 1200, .seconds = 45};
+        struct run_config config = {.seed = f->seed,
+                                    .nodes = scenario ? 0 : 5,
+                                    .classes = FAULT_ALL,
+                                    .ops = 1200,
+                                    .seconds = 45,
+                                    .scenario = scenario};
         struct run_result r;
         run_seed(&config, &r);
         snprintf(f->invariant, sizeof f->invariant, "%s", r.invariant ? r.invariant : "");
         run_result_deinit(&r);
         if (f->invariant[0])
-            return;
+            return true;
     }
+    return false;
+}
+
+/* What random faults do not find may be in one of the stories. */
+static void hunt_all(struct finding *f, uint64_t seeds)
+{
+    bool found = hunt(f, seeds, NULL);
+    for (uint32_t i = 0; scenarios[i] && !found; i++)
+        found = hunt(f, SCENARIO_SEEDS_MAX, scenarios[i]);
 }
 
 /* A process of its own: a bug may end in an assertion. */
@@ -53,7 +70,7 @@ static void try_mutant(uint32_t number, struct finding *f, uint64_t seeds)
         mutant_awake = (enum mutant)number;
         if (!freopen("/dev/null", "w", stderr))
             _exit(1);
-        hunt(f, seeds);
+        hunt_all(f, seeds);
         _exit(0);
     }
     int status = 0;
@@ -74,14 +91,16 @@ int kvsim_mutants(int argc, char **argv)
     for (uint32_t i = 0; i < sizeof mutants / sizeof mutants[0]; i++) {
         if (only && strcmp(only, mutants[i].name) != 0)
             continue;
-        try_mutant(i, f, i ? SEEDS_MAX : SEEDS_MAX / 5);
+        uint64_t seeds = i ? SEEDS_MAX : SEEDS_MAX / 5;
+        try_mutant(i, f, seeds);
         bool found = f->invariant[0];
         escaped += found == (i == 0);
-        printf("%-24s %-10s %5llu  %s\n", mutants[i].name,
+        printf("%-24s %-10s %5llu  %s%s%s\n", mutants[i].name,
                found ? f->invariant
                : i   ? "ESCAPED"
                      : "-",
-               (unsigned long long)(found ? f->seed : f->seed - 1), mutants[i].text);
+               (unsigned long long)(found ? f->seed : seeds), mutants[i].text,
+               f->scenario[0] && found ? "; in " : "", found ? f->scenario : "");
     }
     munmap(f, sizeof *f);
     return escaped ? 1 : 0;

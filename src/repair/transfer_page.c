@@ -1,4 +1,5 @@
 /* Pages that come: looked at row by row, written, and only then counted. */
+#include "base/mutant.h"
 #include "repair/transfer_internal.h"
 
 #include "base/assert.h"
@@ -164,7 +165,8 @@ void transfer_rows(struct transfer *t, struct now now, const struct clock *clock
         return;
     transfer_slot_answered(t, s);
     /* Only what was read after the source had adopted the change is complete. */
-    int status = m->ring_epoch < t->source_epoch ? KV_E_WRONG_RING : m->rows.status;
+    bool old = MUTANT(old_snapshot, m->ring_epoch < t->source_epoch, false);
+    int status = old ? KV_E_WRONG_RING : m->rows.status;
     if (status != KV_OK)
         page_refused(t, lane, s, now.mono_us, status, out);
     else

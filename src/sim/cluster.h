@@ -64,6 +64,10 @@ struct sim_config {
     uint32_t check_steps;
     sim_store_lost_fn lost; /* told of each row that a disk loses; NULL: nobody is */
     void *lost_arg;
+    struct witness *witness; /* sees what stores take; NULL: nobody does */
+    void (*turns)(
+        void *arg); /* called when another ring becomes the newest, before and after; NULL: is not */
+    void *turns_arg;
 };
 
 struct sim;
@@ -137,6 +141,9 @@ uint32_t sim_failed(const struct sim *s, const char **why);
 
 /* The first node whose clock, as it tells others, went back within a life or over a restart; 0: none. */
 uint32_t sim_backwards(const struct sim *s);
+
+/* The first node that has answered for its rows under another ring than it was asked under; 0: none. */
+uint32_t sim_crossed(const struct sim *s);
 
 /* The first node that went back to an older belief of a member; 0: none. */
 uint32_t sim_gullible(const struct sim *s);

@@ -7,6 +7,7 @@ void process_new_store(struct sim *s, struct process *p)
     p->store = sim_store_create(prng_u64(&s->prng) | 1);
     sim_store_lazy(p->store, s->config.sync != SIM_SYNC_ALWAYS);
     sim_store_on_loss(p->store, s->config.lost, s->config.lost_arg);
+    sim_store_witness(p->store, s->config.witness);
 }
 
 struct sim_store *sim_store(struct sim *s, uint32_t node)

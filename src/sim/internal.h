@@ -52,7 +52,8 @@ struct end {
 struct sim_conn {
     struct list link;
     uint64_t id;
-    struct end ends[2]; /* dialler, acceptor */
+    struct end ends[2];  /* dialler, acceptor */
+    struct map asked[2]; /* of each end: the epochs that it asks for rows under, by id of the request */
 };
 
 struct net {
@@ -176,6 +177,7 @@ struct sim {
     uint32_t failed; /* the first node that left with an error */
     char failure[200];
     uint32_t backwards;               /* a node whose word of the time went back; 0: none */
+    uint32_t crossed;                 /* a node that answered under another ring than it was asked; 0: none */
     uint32_t gullible;                /* a node that went back to an older belief of a member; 0: none */
     int64_t skew_min_ms, skew_max_ms; /* that any wall clock ever had */
     struct {

@@ -61,6 +61,8 @@ void net_deinit(struct sim *s)
         for (int i = 0; i < 2; i++)
             list_each_safe (packet, &c->ends[i].held)
                 free(container_of(packet, struct packet, held));
+        map_deinit(&c->asked[0]);
+        map_deinit(&c->asked[1]);
         free(c);
     }
     map_deinit(&s->net.by_id);
@@ -368,11 +370,33 @@ static void watch_clock(struct sim *s, uint32_t node, uint64_t hlc)
     p->said_hlc = hlc;
 }
 
+/* A node serves only its own epoch, and who is asked under another one says so: all that is argued about
+ * changes of the ring rests on it (ring/next.c). */
+static void watch_epochs(struct sim *s, struct sim_conn *c, int from, const struct message *m)
+{
+    int status = KV_OK;
+    switch (m->type) {
+    case MSG_WRITE:
+    case MSG_READ:
+    case MSG_RANGE:
+        KV_ASSERT(map_set(&c->asked[from], m->id, (void *)(uintptr_t)(m->ring_epoch + 1)) == KV_OK);
+        return;
+    case MSG_WRITE_ACK: status = m->write_ack.status; break;
+    case MSG_READ_REPLY: status = m->read_reply.status; break;
+    case MSG_RANGE_PAGE: status = m->range_page.status; break;
+    default: return;
+    }
+    uint64_t asked = (uint64_t)(uintptr_t)map_remove(&c->asked[1 - from], m->id);
+    if (asked && status == KV_OK && asked != m->ring_epoch + 1 && !s->crossed)
+        s->crossed = c->ends[from].node;
+}
+
 void net_send(struct sim *s, struct sim_conn *c, int from, const struct message *m)
 {
     if (!end_lives(s, &c->ends[from]))
         return;
     watch_clock(s, c->ends[from].node, m->hlc);
+    watch_epochs(s, c, from, m);
     struct buf bytes = {0};
     encode(m, &bytes);
     struct sim_usage *sent = &s->net.sent[c->ends[from].node];

@@ -577,6 +577,11 @@ uint32_t sim_backwards(const struct sim *s)
     return s->backwards;
 }
 
+uint32_t sim_crossed(const struct sim *s)
+{
+    return s->crossed;
+}
+
 uint32_t sim_gullible(const struct sim *s)
 {
     return s->gullible;

@@ -30,8 +30,12 @@ void sim_rings_watch(struct sim *s, uint32_t node)
     if (s->rings.newest && s->rings.newest->value.epoch >= r->value.epoch)
         return;
     s->tally.counts[TALLY_RING]++;
+    if (s->config.turns)
+        s->config.turns(s->config.turns_arg);
     ring_destroy(s->rings.newest);
     KV_ASSERT(ring_create(&r->value, &s->rings.newest) == KV_OK);
+    if (s->config.turns)
+        s->config.turns(s->config.turns_arg);
     if (s->rings.alarm)
         sim_schedule(s, s->rings.alarm, s->now_us + sim_between(s, 1, ALARM_MAX_US));
 }
@@ -57,6 +61,23 @@ uint32_t sim_process_of(const struct sim *s, uint32_t member)
         if (sim_member(s, i) == member)
             return i;
     return 0;
+}
+
+uint32_t sim_ring_process(const struct sim *s, const struct ring *ring, uint32_t member)
+{
+    const struct member *m = ring_value_find(&ring->value, member);
+    for (uint32_t i = 1; m && i <= s->config.nodes; i++)
+        if (sim_store_id(s->processes[i].store) == m->store_id)
+            return i;
+    return 0;
+}
+
+bool sim_ring_gives_up(const struct ring_value *v)
+{
+    for (uint32_t i = 0; i < v->member_count; i++)
+        if (v->members[i].dead)
+            return true;
+    return false;
 }
 
 uint64_t sim_two_rings(const struct sim *s)

@@ -22,6 +22,13 @@ uint32_t sim_member(const struct sim *s, uint32_t node);
 /* The process that is a member; 0: nobody is any more. */
 uint32_t sim_process_of(const struct sim *s, uint32_t member);
 
+/* The process that a member of any ring is, by its store, given up or not; 0: its store is nobody's any more.
+ */
+uint32_t sim_ring_process(const struct sim *s, const struct ring *ring, uint32_t member);
+
+/* Whether a member is given up for the change that is under way. */
+bool sim_ring_gives_up(const struct ring_value *v);
+
 /* The first epoch of which two values were seen; 0: none. */
 uint64_t sim_two_rings(const struct sim *s);
 

@@ -9,9 +9,10 @@
 #define SPARES        3u /* nodes that may join */
 #define STORY_SPARES  4u /* … in a scenario */
 
-const char *const run_invariants[] = {"formed", "alive",   "members",  "ring",    "converged", "placed",
-                                      "purged", "bounded", "clock",    "durable", "own",       "linear",
-                                      "absent", "scanned", "scenario", NULL};
+const char *const run_invariants[] = {"formed",  "alive",   "members", "ring",     "converged",
+                                      "placed",  "settled", "crossed", "purged",   "risen",
+                                      "stamped", "bounded", "clock",   "durable",  "own",
+                                      "linear",  "absent",  "scanned", "scenario", NULL};
 const char *const run_invariant_texts[] = {
     "the founders agree on a ring within a minute",
     "no node leaves by itself",
@@ -19,7 +20,11 @@ const char *const run_invariant_texts[] = {
     "no epoch has two rings; after healing all changes come to an end, and all have the same ring",
     "after healing: hints are handed over, and anti-entropy makes all homes of all keys equal",
     "after healing: as many homes have an acknowledged put as acknowledged it, before they compare anything",
+    "what a strict request told is on a majority of the homes read from, then and under every later ring",
+    "what is asked under one ring is not answered under another",
     "after healing: no store has a dead row, where rows grow old soon enough",
+    "no store takes a row that is older than one that was purged",
+    "a put has one stamp, however often it is tried",
     "every request ends; what is at rest keeps nothing",
     "what a node says of the time never goes back, not even over a restart",
     "an acknowledged put is there in the end, or was overwritten by a later one",
@@ -106,6 +111,14 @@ static void lost(struct bytes key, bool wiped, void *arg)
         workload_lost(r->workload, key, wiped);
 }
 
+/* What was told holds until the ring is another, and under that one, too. */
+static void turns(void *arg)
+{
+    const struct run *r = arg;
+    if (r->workload)
+        workload_look(r->workload);
+}
+
 /* How long a message, or a disk, takes: a rack, a busy rack, a house, two towns. */
 static const struct {
     uint64_t min_us, max_us;
@@ -153,7 +166,11 @@ static void set_up(struct run *r)
         .log = config->log,
         .lost = lost,
         .lost_arg = r,
+        .witness = &r->witness,
+        .turns = turns,
+        .turns_arg = r,
     };
+    r->witness.unique = !config->scenario;
     r->sim = sim_create(&world);
     uint32_t clients = 2 + (uint32_t)prng_below(&prng, 4);
     uint64_t gap_us = 500000 + prng_below(&prng, 5000000);
@@ -183,6 +200,7 @@ static void tear_down(struct run *r)
     r->workload = NULL;
     faults_destroy(r->faults);
     sim_destroy(r->sim);
+    witness_deinit(&r->witness);
     buf_deinit(&r->answer.value);
 }
 

@@ -10,6 +10,8 @@
  *     alive      no node leaves by itself                   converged  all homes of all keys are equal
  *     placed     hints have come where they belong          purged     no dead row is left anywhere
  *     bounded    every request ends; nothing is left over   clock      no node's word of it goes back
+ *     settled    what was told strictly is on disks         crossed    nobody answers for another ring
+ *     risen      what was purged does not come back         stamped    a put has one stamp
  *     scenario   what a script expects
  *     durable, own, linear, absent: of what clients saw, in check_history.h
  *

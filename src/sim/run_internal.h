@@ -30,6 +30,7 @@ struct run {
     bool early;     /* faults begin before the cluster is formed */
     bool purges;    /* rows grow old so soon that dead ones are purged while faults happen */
     bool repairs;   /* homes compare what they have all the time, and not only in the end, when asked */
+    struct witness witness;
     struct workload *workload;
     struct faults *faults;
     struct workload_answer answer; /* to the scenario's latest request */

@@ -85,6 +85,31 @@ const struct scenario scenario_displaced_home_dies_in_switch = {
     "displaced_home_dies_in_switch", "an old home dies after the new ones are read", 5,
     displaced_home_dies_in_switch};
 
+/* Two homes that still read as before the change are a majority of what both are homes of: nobody may do
+ * without the displaced one before it knows. */
+static void switch_half_known(struct run *r)
+{
+    uint32_t behind = 0, count = 0;
+    load(r, 0);
+    expect_put(r, "key", "before", true);
+    join(r);
+    expect_phase(r, RING_SWITCH, 60000);
+    for (uint32_t node = 1; node <= 5 && count < 2; node++) {
+        if (epoch_of(r, node) == sim_ring(sim_of(r))->value.epoch)
+            continue;
+        behind |= 1u << node;
+        count++;
+    }
+    expect(r, count == 2, "one has gone on to SWITCH, others have not heard of it");
+    split(r, behind);
+    rest(r, 10000);
+    heal(r);
+    expect_members(r, 6, CHANGE_MS);
+    expect_value(r, "key", "before", true);
+}
+const struct scenario scenario_switch_half_known = {
+    "switch_half_known", "two are cut off when the first goes on to SWITCH", 5, switch_half_known};
+
 /* Alone it has one home of three at most, whatever ring it believes in. */
 static void old_epoch_reader(struct run *r)
 {

@@ -33,6 +33,7 @@
     X(source_dies)                   \
     X(proposer_dies)                 \
     X(displaced_home_dies_in_switch) \
+    X(switch_half_known)             \
     X(old_epoch_reader)              \
     X(killed_at_message)             \
     X(damaged_store_repaired)        \

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "kv_error.h"
+#include "model/id.h"
 #include "model/key.h"
 #include "model/pack.h"
 #include "sim/store_state.h"
@@ -35,6 +36,7 @@ struct sim_store *sim_store_copy(const struct sim_store *st)
     copy->lazy = st->lazy;
     copy->lost = st->lost;
     copy->lost_arg = st->lost_arg;
+    copy->witness = st->witness;
     copy_table(&st->rows, &copy->rows);
     copy_table(&st->notes, &copy->notes);
     for (uint32_t i = 0; i < st->meta_count; i++)
@@ -303,10 +305,17 @@ void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg)
     st->lost_arg = arg;
 }
 
+void sim_store_witness(struct sim_store *st, struct witness *w)
+{
+    st->witness = w;
+}
+
 /* ---- writing ---- */
 
 static void merge_row(struct sim_store *st, struct bytes key, const struct row *row)
 {
+    if (st->witness)
+        witness_written(st->witness, key, row);
     remember(st, 0, key);
     struct record *r = table_find_or_add(&st->rows, 0, key);
     if (row_wins(row, &r->row)) {
@@ -366,6 +375,8 @@ static uint32_t delete_rows(struct sim_store *st, const struct effect *e)
         struct record *r = table_find(&st->rows, 0, v->key);
         if (!r || stamp_cmp(r->row.stamp, v->stamp) != 0 || (e->remove.unless_noted && is_noted(st, v->key)))
             continue;
+        if (st->witness && id_owner(e->op) == ID_PURGE)
+            witness_purged(st->witness, v->key, v->stamp);
         remember(st, 0, v->key);
         table_drop(&st->rows, r);
         deleted++;

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/prng.h"
 #include "model/outbox.h"
+#include "sim/witness.h"
 
 struct sim_store;
 struct sim_job; /* one storage effect on its way */
@@ -44,6 +45,9 @@ uint32_t sim_store_power_cut(struct sim_store *st, struct prng *prng);
 /* Told of every row that a power cut takes away, or puts back to an older one. NULL: nobody is. */
 typedef void (*sim_store_lost_fn)(struct bytes key, bool wiped, void *arg); /* wiped: with the whole disk */
 void sim_store_on_loss(struct sim_store *st, sim_store_lost_fn lost, void *arg);
+
+/* Who sees all that it takes. NULL: nobody does. */
+void sim_store_witness(struct sim_store *st, struct witness *w);
 
 /* Shows all rows, in token order. */
 void sim_store_each(const struct sim_store *st,

@@ -34,6 +34,7 @@ struct sim_store {
     size_t undo_count, undo_cap;
     sim_store_lost_fn lost;
     void *lost_arg;
+    struct witness *witness;
     uint32_t partitions; /* Q of the hash trees; 0: nobody has asked yet */
     struct table rows;
     struct table notes;

@@ -435,10 +435,32 @@ static void verify_scans(struct run *r)
                      (double)start_ns / 1e9, (int)missed.len, (const char *)missed.data);
 }
 
+/* ---- what must never have been ---- */
+
+static void verify_never(struct run *r, const struct table *seen, const char *invariant, const char *what)
+{
+    for (size_t i = 0; i < seen->count; i++) {
+        const struct record *at = &seen->records[i];
+        if (workload_whole(r->workload, at->at.key))
+            run_violated(r, invariant, "%s: %.*s, stamped %llx", what, (int)at->at.key.len,
+                         (const char *)at->at.key.data, (unsigned long long)at->stamp.hlc);
+    }
+}
+
+static void verify_witness(struct run *r)
+{
+    const char *unsettled = workload_unsettled(r->workload);
+    if (unsettled)
+        run_violated(r, "settled", "%s", unsettled);
+    verify_never(r, &r->witness.risen, "risen", "a store took a row that is older than one that was purged");
+    verify_never(r, &r->witness.twins, "stamped", "one put has two stamps");
+}
+
 void run_verify(struct run *r)
 {
     const char *why;
     sim_say(r->sim, 0, "everything heals");
+    workload_look(r->workload);
     workload_end(r->workload);
     faults_heal(r->faults);
     /* Whose store the others refuse finds out after its start, and comes back as a new member: so the ring
@@ -449,8 +471,12 @@ void run_verify(struct run *r)
         read_finally, verify_leftovers, verify_stays,    verify_history, verify_scans};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !run_failed(r); i++)
         steps[i](r);
+    verify_witness(r);
     if (sim_two_rings(r->sim))
         run_violated(r, "ring", "epoch %llu has two values", (unsigned long long)sim_two_rings(r->sim));
+    if (sim_crossed(r->sim))
+        run_violated(r, "crossed", "n%u has answered under another ring than it was asked under",
+                     sim_crossed(r->sim));
     if (sim_gullible(r->sim))
         run_violated(r, "members", "n%u went back to an older belief of a member", sim_gullible(r->sim));
     if (sim_backwards(r->sim))

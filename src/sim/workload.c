@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "sim/internal.h"
+#include "sim/settled.h"
 
 #define CLIENTS_AT_MOST   8u
 #define AT_A_TIME         4u /* requests of one client */
@@ -45,6 +46,7 @@ struct deed {
     struct workload *workload;
     struct history_op seen; /* key and value are numbers of `keys` and `values` */
     struct workload_answer *answer;
+    struct stamp stamp; /* strict: of the value that was put or got, once that was told; 0: not known */
     bool done;
 };
 
@@ -71,6 +73,7 @@ struct workload {
     struct sweep sweep;
     struct swept *swept;
     uint32_t swept_count;
+    char unsettled[300]; /* the first; "": none */
 };
 
 /* ---- the record ---- */
@@ -109,6 +112,55 @@ static uint8_t outcome_of(const struct deed *op, const struct kv_result *r)
     return r->status == KV_E_NOT_FOUND && r->proven ? HISTORY_OK : HISTORY_UNKNOWN;
 }
 
+/* ---- what was told, looked up ---- */
+
+static bool is_evidence(const struct workload *w, uint32_t key, bool kept)
+{
+    const struct loss *l = &w->losses[key];
+    return kept ? l->rows + w->wiped <= 1 : l->rows == 0 && !l->wiped;
+}
+
+static void look(struct workload *w, const struct deed *op)
+{
+    struct bytes key = history_names_text(&w->keys, op->seen.key);
+    struct settled found;
+    if (w->unsettled[0] || stamp_is_zero(op->stamp) || !is_evidence(w, op->seen.key, false) ||
+        !settled_broken(w->sim, key, op->stamp, &found))
+        return;
+    snprintf(
+        w->unsettled, sizeof w->unsettled,
+        "%.6f: a strict %s of %.*s was told at %.6f, and %u of %u who may answer under epoch %llu have it",
+        (double)w->sim->now_us / 1e6, op->seen.kind == HISTORY_PUT ? "put" : "get", (int)key.len,
+        (const char *)key.data, (double)op->seen.end_ns / 1e9, found.have, found.homes,
+        (unsigned long long)found.epoch);
+    sim_say(w->sim, 0, "%s", w->unsettled);
+}
+
+/* A row that will expire says nothing later, nor does one that is absent. */
+static void look_up(struct workload *w, struct deed *op)
+{
+    if (!op->seen.strict || op->seen.final || op->seen.outcome != HISTORY_OK ||
+        op->seen.value == HISTORY_ABSENT)
+        return;
+    const struct row *row = settled_row(w->sim, history_names_text(&w->keys, op->seen.key),
+                                        history_names_text(&w->values, op->seen.value));
+    if (!row || row->expires_hlc)
+        return;
+    op->stamp = row->stamp;
+    look(w, op);
+}
+
+void workload_look(struct workload *w)
+{
+    for (uint32_t i = 0; i < w->count; i++)
+        look(w, w->ops[i]);
+}
+
+const char *workload_unsettled(const struct workload *w)
+{
+    return w->unsettled[0] ? w->unsettled : NULL;
+}
+
 static const char *const kinds[] = {"get", "put", "del"};
 
 static void tell(struct deed *op, const struct kv_result *r)
@@ -142,6 +194,7 @@ static void on_result(const struct kv_result *r, void *arg)
     sim_note(w->sim, op->seen.key, (uint64_t)(int64_t)r->status);
     if (w->sim->config.log)
         tell(op, r);
+    look_up(w, op);
     if (!op->answer)
         return;
     op->answer->done = true;
@@ -280,12 +333,6 @@ static void fire_user(struct sim *s, struct sim_timer *t)
 }
 
 /* ---- scans ---- */
-
-static bool is_evidence(const struct workload *w, uint32_t key, bool kept)
-{
-    const struct loss *l = &w->losses[key];
-    return kept ? l->rows + w->wiped <= 1 : l->rows == 0 && !l->wiped;
-}
 
 static void sweep_end(struct sweep *v, bool complete)
 {
@@ -472,6 +519,12 @@ void workload_lost(struct workload *w, struct bytes key, bool wiped)
         w->losses[number].wiped = true;
     else
         w->losses[number].rows++;
+}
+
+bool workload_whole(const struct workload *w, struct bytes key)
+{
+    uint32_t number = history_names_find(&w->keys, key);
+    return number != HISTORY_NO_NAME && is_evidence(w, number, false);
 }
 
 bool workload_acked(const struct workload *w, uint32_t key, struct bytes value)

@@ -52,8 +52,18 @@ struct bytes workload_key(const struct workload *w, uint32_t number);
 /* A disk has lost a row of this key; `wiped`: with all others. */
 void workload_lost(struct workload *w, struct bytes key, bool wiped);
 
+/* Whether no disk has lost a row of this key. */
+bool workload_whole(const struct workload *w, struct bytes key);
+
 /* Whether a put of this value was acknowledged, and no disk has lost a row of its key. */
 bool workload_acked(const struct workload *w, uint32_t key, struct bytes value);
+
+/* Looks again whether all that strict requests were told still is so. Each is looked up when it is told, too.
+ */
+void workload_look(struct workload *w);
+
+/* What was found not to be so: in words, NULL for nothing. */
+const char *workload_unsettled(const struct workload *w);
 
 /* How many have acknowledged, and how many there were. */
 uint64_t workload_ok(const struct workload *w);
