@@ -18,22 +18,25 @@ const struct row *settled_row(struct sim *s, struct bytes key, struct bytes valu
 
 static bool has(struct sim *s, uint32_t node, struct bytes key, struct stamp stamp)
 {
-    const struct row *row = node ? sim_store_row(sim_store(s, node), key) : NULL;
+    const struct row *row = sim_store_row(sim_store(s, node), key);
     return row && stamp_cmp(row->stamp, stamp) >= 0;
 }
 
-/* Of the homes before a change, or those after it: too few have it. */
+/* Of the homes before a change, or those after it: too many miss it. One whose disk is gone for good answers
+ * nobody, and is none of these. */
 static bool side_broken(struct sim *s, bool after, struct bytes key, struct stamp stamp, struct settled *out)
 {
     const struct ring *ring = sim_ring(s);
     struct ring_slot slots[REPLICAS_MAX];
-    uint32_t count = ring_slots(ring, ring_partition(ring, key_token(key)), slots);
+    uint32_t count = ring_slots(ring, ring_partition(ring, key_token(key)), slots), missing = 0;
     *out = (struct settled){.epoch = ring->value.epoch};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t home = after ? slots[i].to : slots[i].from;
+        uint32_t node = home ? sim_ring_process(s, ring, home) : 0;
         out->homes += home != 0;
-        out->have += home && has(s, sim_ring_process(s, ring, home), key, stamp);
+        missing += node && !has(s, node, key, stamp);
     }
+    out->have = out->homes - missing;
     return out->have < out->homes / 2 + 1;
 }
 

@@ -1,7 +1,8 @@
 /* What a strict request was told is looked up in the stores, behind everybody's back. That a put was
  * acknowledged strictly, or a value got strictly, says that it, or something newer, is on the disks of
  *
- *     a majority of those who are read from under the newest ring that anybody has, at once and from then on;
+ *     a majority of those who are read from under the newest ring that anybody has, at once and from then on,
+ *     where those do not count against it whose disks are gone for good;
  *     in SWITCH a majority of the homes before, too, since the change may yet be undone;
  *     so many under any older ring that those who are still at it are no majority without it (ring/next.c).
  *
@@ -16,7 +17,7 @@ const struct row *settled_row(struct sim *s, struct bytes key, struct bytes valu
 
 struct settled {
     uint64_t epoch;
-    uint32_t have, homes; /* so many of those who would answer under it have what was told, or newer */
+    uint32_t have, homes; /* so many of them have what was told, or newer, or would not answer under it */
 };
 
 /* Whether what was told about the key may be missed by who asks next: `stamp` is its row's. False too where
