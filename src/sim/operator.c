@@ -110,5 +110,5 @@ uint32_t operator_waiting(const struct ring_operator *o)
 
 bool operator_dismissed(const struct ring_operator *o, uint32_t node)
 {
-    return o->dismissed[node] != 0;
+    return o->dismissed[node] == sim_store_id(sim_store(o->sim, node));
 }

@@ -18,7 +18,8 @@ bool operator_ask(struct ring_operator *o, enum ring_change_kind kind, uint32_t 
 /* Wishes that nobody has taken on yet. */
 uint32_t operator_waiting(const struct ring_operator *o);
 
-/* Whether a change that takes `node` out of the ring was ever asked for. */
+/* Whether a change that takes `node` out of the ring was ever asked for, while it had the store it has now:
+ * one that came back with another is a namesake, which nobody has told to go. */
 bool operator_dismissed(const struct ring_operator *o, uint32_t node);
 
 #endif
