@@ -71,6 +71,11 @@ int64_t sim_look_lead_ms(const struct node *n)
     return n->hlc.ahead_ms;
 }
 
+uint64_t sim_look_hlc(const struct node *n)
+{
+    return hlc_now(n);
+}
+
 uint64_t sim_look_hints(const struct node *n, uint32_t member)
 {
     return n->hints ? hints_waiting(n->hints, member) : 0;

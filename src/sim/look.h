@@ -21,6 +21,9 @@ bool sim_look_reaches(const struct node *n, uint32_t member);
 /* How far the node takes its wall clock to be ahead of its peers'. */
 int64_t sim_look_lead_ms(const struct node *n);
 
+/* The node's hybrid clock. */
+uint64_t sim_look_hlc(const struct node *n);
+
 /* Notes kept for a member; 0: for all. */
 uint64_t sim_look_hints(const struct node *n, uint32_t member);
 

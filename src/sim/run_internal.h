@@ -11,6 +11,7 @@
 #define SETTLE_LIMIT_US UINT64_C(60000000)  /* after healing: until everybody sees everybody */
 #define RING_LIMIT_US   UINT64_C(600000000) /* … until all changes of the ring are made, or undone */
 #define HINTS_LIMIT_US  UINT64_C(60000000)  /* … until all hints are handed over */
+#define YOUNG_LIMIT_US  UINT64_C(120000000) /* … until clocks have passed all stamps: none is so far ahead */
 #define EQUAL_LIMIT_US \
     (3 * SIM_REPAIR_ROUND_US) /* … until all homes are equal: two rounds, and what is left */
 #define EQUAL_LOOK_US UINT64_C(500000)
