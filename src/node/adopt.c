@@ -304,8 +304,14 @@ int adopt_restore(struct node *n, struct bytes value)
         return KV_E_NO_MEMORY;
     n->partitions = n->ring->value.partitions;
     const struct member *self = find_self(n, n->ring);
-    n->self = self && !given_up(self) ? self->id : 0;
-    return n->self ? parts_create(n) : KV_OK;
+    if (!self)
+        return KV_OK;
+    /* Given up, it waits, and with it what it keeps for others: as a member again it hands that over. */
+    rc = hints_create(self->id, &n->hints);
+    if (rc != KV_OK || given_up(self))
+        return rc;
+    n->self = self->id;
+    return parts_create(n);
 }
 
 void adopt_start(struct node *n)

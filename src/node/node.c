@@ -70,7 +70,7 @@ int parts_create(struct node *n)
     int rc = membership_create(n);
     if (rc == KV_OK)
         rc = scans_create(n->self, &n->scans);
-    if (rc == KV_OK)
+    if (rc == KV_OK && !n->hints)
         rc = hints_create(n->self, &n->hints);
     if (rc == KV_OK)
         rc = paxos_create(n->self, prng_u64(&n->prng), META_PAXOS, &n->paxos);

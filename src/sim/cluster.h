@@ -127,7 +127,8 @@ bool sim_paused(const struct sim *s, uint32_t node);
 void sim_wipe(struct sim *s, uint32_t node); /* a blank store; the node is not running */
 /* A crash, after which the disk holds an older copy of itself, which the simulation takes over. */
 void sim_put_back(struct sim *s, uint32_t node, struct sim_store *backup);
-/* It left, since its store is older than it was, or has missed too much: it is to start with a blank one. */
+/* It left, since its store is older than it was, has missed too much, or came by a change that was undone: it
+ * is to start with a blank one. */
 bool sim_store_refused(const struct sim *s, uint32_t node);
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to); /* id and ring of another's: cp -a */
 struct node *sim_node(struct sim *s, uint32_t node);            /* NULL: not running */

@@ -47,14 +47,23 @@ void sim_put_back(struct sim *s, uint32_t node, struct sim_store *backup)
     p->said_hlc = 0;
 }
 
+/* Whether the newest ring has a store, if only as one that is given up. */
+static bool is_known(const struct sim *s, uint64_t store_id)
+{
+    const struct ring_value *v = &s->rings.newest->value;
+    for (uint32_t i = 0; i < v->member_count; i++)
+        if (v->members[i].store_id == store_id)
+            return true;
+    return false;
+}
+
 bool sim_store_refused(const struct sim *s, uint32_t node)
 {
     const struct process *p = &s->processes[node];
-    const struct member *m =
-        s->rings.newest ? ring_value_find_name(&s->rings.newest->value, p->setup.name) : NULL;
-    bool vacant = m && m->store_id == 0;
-    return p->exited && ((p->put_back && p->exit_status == KV_E_STALE_STORE) ||
-                         (vacant && p->exit_status == KV_E_NOT_MEMBER));
+    if (!p->exited || !s->rings.newest)
+        return false;
+    return (p->exit_status == KV_E_STALE_STORE && p->put_back) ||
+           (p->exit_status == KV_E_NOT_MEMBER && !is_known(s, sim_store_id(p->store)));
 }
 
 void sim_copy_store(struct sim *s, uint32_t from, uint32_t to)

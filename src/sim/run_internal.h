@@ -10,6 +10,7 @@
 
 #define SETTLE_LIMIT_US UINT64_C(60000000)  /* after healing: until everybody sees everybody */
 #define RING_LIMIT_US   UINT64_C(600000000) /* … until all changes of the ring are made, or undone */
+#define REVIVE_US       UINT64_C(1000000)   /* … between two starts of who leaves by itself */
 #define HINTS_LIMIT_US  UINT64_C(60000000)  /* … until all hints are handed over */
 #define YOUNG_LIMIT_US  UINT64_C(120000000) /* … until clocks have passed all stamps: none is so far ahead */
 #define EQUAL_LIMIT_US \
@@ -35,6 +36,7 @@ struct run {
     struct workload *workload;
     struct faults *faults;
     struct workload_answer answer; /* to the scenario's latest request */
+    uint64_t revive_us;            /* who has left by itself is started again, not before */
 };
 
 /* The first violation is the verdict; the later ones are its consequences. */

@@ -63,15 +63,24 @@ static uint32_t straggler(const struct run *r)
     return 0;
 }
 
+/* Who has left by itself comes back, as a service does. One that leaves at every start does not for ever. */
+static void revive(struct run *r)
+{
+    if (sim_now_us(r->sim) < r->revive_us)
+        return;
+    r->revive_us = sim_now_us(r->sim) + REVIVE_US;
+    for (uint32_t i = 1; i <= r->nodes; i++)
+        faults_revive(r->faults, i);
+}
+
 static bool is_at_rest(struct sim *s, void *run)
 {
-    const struct run *r = run;
+    struct run *r = run;
     const struct ring *newest = sim_ring(s);
     if (!newest || newest->value.phase != RING_STABLE || newest->value.queue_count ||
         operator_waiting(faults_operator(r->faults)))
         return false;
-    for (uint32_t i = 1; i <= r->nodes; i++)
-        faults_revive(r->faults, i); /* it has left by itself: as a service, it comes back */
+    revive(r);
     return straggler(r) == 0;
 }
 

@@ -1,5 +1,6 @@
 /* Whole clusters whose ring changes: nodes join, leave, are removed; who asks, who may, and what is left of
  * the data. */
+#include "sim/rings.h"
 #include "sim_support.h"
 
 #include <stdio.h>
@@ -180,6 +181,75 @@ static void given_up_and_alive(void **state)
     sim_destroy(s);
 }
 
+static bool is_given_up(struct sim *s, void *node)
+{
+    const struct ring *r = sim_ring(s);
+    const struct member *m = ring_value_find(&r->value, *(uint32_t *)node);
+    return m && m->dead;
+}
+
+/* Away for too long, it is given up for a change; it comes back, waits for the end of it, is a member as
+ * before, and hands over what it has kept all the time. */
+static void given_up_with_notes(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim *s = five_of_six(seed);
+        uint32_t at[PREFERENCE_MAX], client = sim_client(s);
+        uint64_t bytes;
+        places(s, "key", at);
+        uint32_t home = at[0], other = at[1], keeper = at[3];
+        sim_kill(s, home);
+        sim_run(s, 15 * SECOND_US);
+        put_ok(s, client, other, "key", "v", NULL);
+        expect(s, sim_store_notes(sim_store(s, keeper), home, &bytes) == 1);
+        sim_kill(s, keeper);
+        sim_start(s, home);
+        sim_start(s, 6);
+        expect(s, sim_run_until(s, is_given_up, &keeper, 60 * SECOND_US));
+        sim_start(s, keeper);
+        expect_exit(s, keeper, KV_E_NOT_MEMBER);
+        sim_start(s, keeper);
+        expect_rest(s, 6);
+        expect(s, node_self(sim_node(s, keeper)) == keeper);
+        expect(s, sim_store_notes(sim_store(s, keeper), home, &bytes) == 0);
+        expect(s, hints_waiting(sim_node(s, keeper)->hints, 0) == 0);
+        sim_destroy(s);
+    }
+}
+
+static bool is_joining(struct sim *s, void *node)
+{
+    const struct node *n = sim_node(s, *(uint32_t *)node);
+    return node_self(n) && node_ring(n)->value.phase == RING_PENDING;
+}
+
+/* It dies while it takes over, and for so long that its join is undone: then its store is of the past. */
+static void a_join_is_undone(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim *s = five_of_six(seed);
+        uint32_t joiner = 6;
+        put_all(s, 1, "v");
+        sim_start(s, joiner);
+        expect(s, sim_run_until(s, is_joining, &joiner, 10 * SECOND_US));
+        sim_kill(s, joiner);
+        sim_run(s, SECOND_US);
+        expect_rest(s, 5);
+        expect(s, !sim_store_refused(s, joiner)); /* it was killed, and told nothing */
+        sim_start(s, joiner);
+        expect_exit(s, joiner, KV_E_NOT_MEMBER);
+        expect(s, sim_store_refused(s, joiner));
+        sim_wipe(s, joiner);
+        sim_start(s, joiner);
+        expect_rest(s, 6);
+        expect(s, node_self(sim_node(s, joiner)) == 7);
+        expect_all(s, joiner, "v");
+        sim_destroy(s);
+    }
+}
+
 static void two_at_once(void **state)
 {
     (void)state;
@@ -340,10 +410,16 @@ static void changes_survive_their_drivers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_node_joins_and_leaves),     cmocka_unit_test(the_dead_are_removed),
-        cmocka_unit_test(given_up_and_alive),          cmocka_unit_test(two_at_once),
-        cmocka_unit_test(a_minority_changes_nothing),  cmocka_unit_test(what_makes_no_sense),
-        cmocka_unit_test(a_restored_store_is_refused), cmocka_unit_test(changes_survive_their_drivers),
+        cmocka_unit_test(a_node_joins_and_leaves),
+        cmocka_unit_test(the_dead_are_removed),
+        cmocka_unit_test(given_up_and_alive),
+        cmocka_unit_test(given_up_with_notes),
+        cmocka_unit_test(a_join_is_undone),
+        cmocka_unit_test(two_at_once),
+        cmocka_unit_test(a_minority_changes_nothing),
+        cmocka_unit_test(what_makes_no_sense),
+        cmocka_unit_test(a_restored_store_is_refused),
+        cmocka_unit_test(changes_survive_their_drivers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
