@@ -1,9 +1,13 @@
 /* Stories of what goes wrong while the ring changes. */
+#include <stdio.h>
+
 #include "kv_error.h"
+#include "model/key.h"
 #include "sim/rings.h"
 #include "sim/scenario_table.h"
 
 #define CHANGE_MS UINT64_C(180000) /* a change and its undoing, and once more */
+#define FAR_MS    UINT64_C(20)     /* a message, where it has to be late */
 
 static void partition_during_join(struct run *r)
 {
@@ -109,6 +113,60 @@ static void switch_half_known(struct run *r)
 }
 const struct scenario scenario_switch_half_known = {
     "switch_half_known", "two are cut off when the first goes on to SWITCH", 5, switch_half_known};
+
+/* A key of the first partition that `node` is no home of. */
+static void find_key_without(struct run *r, uint32_t node, char key[32])
+{
+    const struct ring *ring = sim_ring(sim_of(r));
+    uint32_t member = sim_member(sim_of(r), node), partition = 0, number = 0;
+    while (ring_is_home(ring, partition, member))
+        partition++;
+    do
+        snprintf(key, 32, "key-%u", ++number);
+    while (ring_partition(ring, key_token(bytes_str(key))) != partition);
+}
+
+static void make_far(struct run *r, uint32_t from, uint32_t to)
+{
+    struct sim_link *link = link_of(r, from, to);
+    link->delay_min_us = link->delay_max_us = FAR_MS * 1000;
+}
+
+/* Of a key's homes n1, n3, n4 the last hands over to n2, which asks it for a page before it knows why: what
+ * it hears first is the question. Then it hears nothing more, and acknowledges a put together with n3, which
+ * is cut off from n1 and n2. The page has not got that, and two homes of the three after the change would be
+ * without it: so such a page must not be given. */
+static void source_behind(struct run *r)
+{
+    struct sim *s = sim_of(r);
+    char key[32];
+    find_key_without(r, 2, key);
+    expect_put(r, key, "before", true);
+    make_far(r, 1, 3);
+    make_far(r, 1, 4);
+    make_far(r, 2, 4);
+    leave(r, 4);
+    expect_phase(r, RING_PENDING, 30000);
+    uint64_t epoch = sim_ring(s)->value.epoch;
+    split(r, 1u << 0 | 1u << 3);
+    sim_cut(s, 3, 4, false);
+    sim_cut(s, 4, 3, false);
+    cut_one_way(r, 1, 4);
+    rest(r, FAR_MS + FAR_MS / 2);
+    cut_one_way(r, 2, 4);
+    expect_put(r, key, "meanwhile", true);
+    expect(r, epoch_of(r, 2) == epoch && epoch_of(r, 3) < epoch && epoch_of(r, 4) < epoch,
+           "n2 knows of the change, and n3 and n4 took the put without");
+    sim_cut(s, 1, 4, false);
+    sim_cut(s, 2, 4, false);
+    expect_phase(r, RING_SWITCH, 60000);
+    heal(r);
+    expect_members(r, 3, CHANGE_MS);
+    expect_value(r, key, "meanwhile", true);
+}
+const struct scenario scenario_source_behind = {
+    "source_behind", "who hands over takes a put after it was asked, and before it knows why", 4,
+    source_behind};
 
 /* Alone it has one home of three at most, whatever ring it believes in. */
 static void old_epoch_reader(struct run *r)

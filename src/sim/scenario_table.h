@@ -34,6 +34,7 @@
     X(proposer_dies)                 \
     X(displaced_home_dies_in_switch) \
     X(switch_half_known)             \
+    X(source_behind)                 \
     X(old_epoch_reader)              \
     X(killed_at_message)             \
     X(damaged_store_repaired)        \
