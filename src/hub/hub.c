@@ -46,9 +46,9 @@ void hub_destroy(struct hub *h)
 
 static uint64_t own_deadline_us(const struct hub *h)
 {
-    if (h->left)
+    if (h->phase == HUB_LEFT)
         return UINT64_MAX;
-    if (!h->started)
+    if (h->phase == HUB_NEW)
         return h->now_us;
     return hub_is_judge(h) ? hub_judge_deadline_us(h) : h->next_heartbeat_us;
 }
@@ -61,7 +61,7 @@ uint64_t hub_deadline_us(const struct hub *h)
 
 void hub_enter(struct hub *h, struct now now)
 {
-    uint64_t due_us = h->started ? hub_deadline_us(h) : UINT64_MAX;
+    uint64_t due_us = h->phase == HUB_NEW ? UINT64_MAX : hub_deadline_us(h);
     uint64_t grace_us = h->config.answer_timeout_us;
     if (due_us != UINT64_MAX && now.mono_us > due_us + grace_us / 2)
         h->stalled_us = now.mono_us + grace_us - h->now_us;
@@ -72,7 +72,7 @@ void hub_enter(struct hub *h, struct now now)
 /* Nodes started together by a script need not speak together. */
 static void start(struct hub *h)
 {
-    h->started = true;
+    h->phase = hub_is_judge(h) ? HUB_LISTENING : HUB_FOLLOWING;
     h->listen_us = h->now_us + h->config.heartbeat_interval_us + h->config.deadline_us;
     h->next_heartbeat_us = h->now_us;
 }
@@ -80,9 +80,9 @@ static void start(struct hub *h)
 void hub_tick(struct hub *h, struct now now, struct outbox *out)
 {
     hub_enter(h, now);
-    if (h->left)
+    if (h->phase == HUB_LEFT)
         return;
-    if (!h->started)
+    if (h->phase == HUB_NEW)
         start(h);
     if (hub_is_judge(h))
         hub_judge_tick(h, out);
@@ -209,7 +209,7 @@ int hub_lookup(const struct hub *h, uint32_t member, struct member_view *out)
 {
     const struct hub_member *m = hub_find(h, member);
     if (member == h->config.self)
-        *out = (struct member_view){.state = h->left ? MEMBER_LEFT : MEMBER_ALIVE,
+        *out = (struct member_view){.state = h->phase == HUB_LEFT ? MEMBER_LEFT : MEMBER_ALIVE,
                                     .generation = h->config.generation,
                                     .addr = h->config.addr};
     else if (m)
@@ -228,7 +228,7 @@ bool hub_say(struct hub *h, enum message_type type, const struct addr *to, uint8
     struct msg_heartbeat *beat = &outbox_datagram(out, to, type)->heartbeat;
     *beat =
         (struct msg_heartbeat){.from = h->config.self, .generation = h->config.generation, .flags = flags};
-    if (type == MSG_HEARTBEAT_ACK && h->judging)
+    if (type == MSG_HEARTBEAT_ACK && h->phase == HUB_JUDGING)
         beat->version = h->version;
     return true;
 }
@@ -240,7 +240,7 @@ void hub_datagram(struct hub *h, struct now now, const struct addr *from, const 
     hub_enter(h, now);
     struct hub_member *member = hub_find(h, m->heartbeat.from);
     bool beat = m->type == MSG_HEARTBEAT;
-    if (!member || beat != hub_is_judge(h) || (!beat && member->id != h->config.hub) || h->left)
+    if (!member || beat != hub_is_judge(h) || (!beat && member->id != h->config.hub) || h->phase == HUB_LEFT)
         h->counters.ignored++;
     else if (beat)
         hub_judge_heartbeat(h, member, from, &m->heartbeat, out);
@@ -284,9 +284,9 @@ void hub_leave(struct hub *h, struct now now, struct outbox *out)
 {
     hub_enter(h, now);
     const struct hub_member *hub = hub_find(h, h->config.hub);
-    if (!hub_is_judge(h) && hub && !h->left)
+    if (!hub_is_judge(h) && hub && h->phase != HUB_LEFT)
         hub_say(h, MSG_HEARTBEAT, &hub->view.addr, HEARTBEAT_LEAVING, out);
-    h->left = true;
+    h->phase = HUB_LEFT;
 }
 
 /* ---- looking */
@@ -315,4 +315,7 @@ void hub_check(const struct hub *h)
     }
     KV_ASSERT(h->timers.count == timers && h->unheard <= h->count && h->push_next <= h->count);
     KV_ASSERT(newest <= h->version && h->pushed_version <= h->version);
+    bool judges = h->phase == HUB_LISTENING || h->phase == HUB_JUDGING;
+    KV_ASSERT(hub_is_judge(h) ? h->phase != HUB_FOLLOWING : !judges);
+    KV_ASSERT(h->phase != HUB_LISTENING || h->pushed_version == 0);
 }

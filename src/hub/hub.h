@@ -83,7 +83,8 @@ struct hub_counters {
 struct hub_counters hub_counters(const struct hub *h);
 
 /* The invariants: a member has a timer exactly while this is the hub and it is present; the list's version is
- * the newest of its entries. Asserts. */
+ * the newest of its entries; only the hub listens and judges, and it shows no list while it listens. Asserts.
+ */
 void hub_check(const struct hub *h);
 
 #endif

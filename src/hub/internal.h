@@ -30,10 +30,20 @@ struct hub_member {
     struct member_view before;
 };
 
+/*  phase       who              what ends it
+ *  NEW         all              the first tick                          -> LISTENING, FOLLOWING
+ *  LISTENING   the hub          everybody was heard, or `listen_us`     -> JUDGING
+ *  JUDGING     the hub          a graceful stop                         -> LEFT
+ *  FOLLOWING   everybody else   a graceful stop                         -> LEFT
+ *  LEFT        all              nothing; it has no deadline any more
+ *
+ * Only who is JUDGING has a list to show. A hub that listens suspects already whom it has heard. */
+enum hub_phase { HUB_NEW, HUB_LISTENING, HUB_JUDGING, HUB_FOLLOWING, HUB_LEFT };
+
 struct hub {
     struct hub_config config;
     struct prng prng;
-    bool started, left;
+    enum hub_phase phase;
     uint64_t now_us;     /* own time, as of the last call */
     uint64_t stalled_us; /* monotonic time less own time */
 
@@ -47,8 +57,7 @@ struct hub {
     uint64_t version;
     /* The hub. */
     struct heap timers;
-    bool judging;            /* has listened long enough to have a list */
-    uint64_t listen_us;      /* until then, at most */
+    uint64_t listen_us;      /* LISTENING: until then, at most */
     uint32_t unheard;        /* members not heard in this life */
     uint64_t pushed_version; /* what those that missed nothing have */
     uint64_t push_base, push_version;

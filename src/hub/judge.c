@@ -120,8 +120,8 @@ void hub_judge_tick(struct hub *h, struct outbox *out)
 {
     while (heap_deadline(&h->timers) <= h->now_us)
         late(h, container_of(heap_first(&h->timers), struct hub_member, timer), out);
-    if (!h->judging && (h->unheard == 0 || h->listen_us <= h->now_us)) {
-        h->judging = true;
+    if (h->phase == HUB_LISTENING && (h->unheard == 0 || h->listen_us <= h->now_us)) {
+        h->phase = HUB_JUDGING;
         h->version++; /* never 0, and it may be that nothing was heard */
     }
     hub_list_push(h, out);
@@ -130,6 +130,6 @@ void hub_judge_tick(struct hub *h, struct outbox *out)
 uint64_t hub_judge_deadline_us(const struct hub *h)
 {
     uint64_t at = heap_deadline(&h->timers);
-    uint64_t list_us = h->judging ? hub_list_push_us(h) : h->unheard ? h->listen_us : h->now_us;
+    uint64_t list_us = h->phase == HUB_JUDGING ? hub_list_push_us(h) : h->unheard ? h->listen_us : h->now_us;
     return list_us < at ? list_us : at;
 }

@@ -30,7 +30,7 @@ void hub_list_send(struct hub *h, struct endpoint to, uint64_t id, const struct 
                    struct outbox *out)
 {
     bool mine = asked->generation == h->list_generation && asked->since <= h->version;
-    if (!h->judging || outbox_room(out) == 0)
+    if (h->phase != HUB_JUDGING || outbox_room(out) == 0)
         return; /* it asks again with the next heartbeat */
     struct msg_list list = list_since(h, mine ? asked->since : 0, out);
     if (!list.members)
@@ -57,7 +57,7 @@ static void begin_push(struct hub *h)
 /* A list built later in the same push tells more, and is no less right. */
 void hub_list_push(struct hub *h, struct outbox *out)
 {
-    if (!h->judging || hub_list_push_us(h) > h->now_us)
+    if (h->phase != HUB_JUDGING || hub_list_push_us(h) > h->now_us)
         return;
     if (h->push_next >= h->count)
         begin_push(h);

@@ -101,7 +101,7 @@ void swim_bury(struct swim *s, struct outbox *out)
  * play it. */
 static void hear_of_self(struct swim *s, const struct gossip *g)
 {
-    if (s->left || g->generation < s->config.generation)
+    if (s->phase == SWIM_LEFT || g->generation < s->config.generation)
         return;
     if (g->generation > s->config.generation ||
         (g->incarnation > s->incarnation && g->incarnation - s->incarnation > SWIM_INCARNATION_JUMP) ||
@@ -197,7 +197,7 @@ struct gossip swim_gossip_of_self(const struct swim *s)
     return (struct gossip){.member = s->config.self,
                            .generation = s->config.generation,
                            .incarnation = s->incarnation,
-                           .state = s->left ? MEMBER_LEFT : MEMBER_ALIVE,
+                           .state = swim_own_state(s),
                            .from = s->config.self,
                            .addr = s->config.addr};
 }

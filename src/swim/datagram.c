@@ -55,7 +55,8 @@ static void pack_queue(struct swim *s, const struct swim_member *receiver, struc
 /* What we say of ourselves is told as often as other news, and a farewell with every word. */
 static bool own_news(const struct swim *s)
 {
-    return s->left || s->transmits < swim_retransmit_limit(s->config.retransmit_mult, swim_live_count(s));
+    return s->phase == SWIM_LEFT ||
+           s->transmits < swim_retransmit_limit(s->config.retransmit_mult, swim_live_count(s));
 }
 
 bool swim_send(struct swim *s, enum message_type type, const struct swim_member *receiver,

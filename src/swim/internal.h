@@ -211,10 +211,10 @@ uint64_t swim_awareness_scale(const struct swim_awareness *a, uint64_t base_us);
  *  DIRECT      the time-out                    ANSWERED    PING again, k x PING_REQ  -> INDIRECT
  *  INDIRECT    the deadline                    ANSWERED    accuse                    -> IDLE
  *  ANSWERED    the end of the plain period     -                                     -> IDLE */
-enum swim_phase { SWIM_IDLE, SWIM_DIRECT, SWIM_INDIRECT, SWIM_ANSWERED };
+enum swim_probe_phase { SWIM_IDLE, SWIM_DIRECT, SWIM_INDIRECT, SWIM_ANSWERED };
 
 struct swim_probe {
-    enum swim_phase phase;
+    enum swim_probe_phase phase;
     uint64_t next_us;
     uint64_t started_us;
     uint64_t deadline_us;    /* as scaled when it began */
@@ -271,16 +271,21 @@ void swim_sync_tick(struct swim *s, struct outbox *out);
 
 /* ---- swim.c ---------------------------------------------------------------------------------- */
 
+/*  phase       what ends it
+ *  NEW         the first tick       -> RUNNING
+ *  RUNNING     a graceful stop      -> LEFT
+ *  LEFT        nothing; it has no deadline any more */
+enum swim_phase { SWIM_NEW, SWIM_RUNNING, SWIM_LEFT };
+
 struct swim {
     struct swim_config config;
     struct prng prng;
 
-    bool started;
+    enum swim_phase phase;
     uint64_t now_us;     /* own time, as of the last call */
     uint64_t stalled_us; /* monotonic time less own time */
 
     uint32_t incarnation;
-    bool left;
     bool news;          /* of our own: to be told at the end of this call, whatever the gossip interval */
     uint32_t transmits; /* of what we say of ourselves, since it changed */
     uint64_t next_gossip_us;
@@ -304,6 +309,12 @@ struct swim {
     bool synced;      /* at least once */
     struct swim_counters counters;
 };
+
+/* Of oneself there is no doubt. */
+static inline enum member_state swim_own_state(const struct swim *s)
+{
+    return s->phase == SWIM_LEFT ? MEMBER_LEFT : MEMBER_ALIVE;
+}
 
 /* Every public function that is told the time begins with swim_enter, which takes it over; every one that
  * may emit ends with swim_end_turn, which passes on news. */

@@ -188,7 +188,7 @@ bool swim_next_change(struct swim *s, struct member_change *out)
 int swim_lookup(const struct swim *s, uint32_t member, struct member_view *out)
 {
     if (member == s->config.self) {
-        *out = (struct member_view){.state = s->left ? MEMBER_LEFT : MEMBER_ALIVE,
+        *out = (struct member_view){.state = swim_own_state(s),
                                     .generation = s->config.generation,
                                     .incarnation = s->incarnation,
                                     .addr = s->config.addr};

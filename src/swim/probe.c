@@ -121,7 +121,8 @@ void swim_probe_forget(struct swim *s, uint32_t member)
 void swim_probe_hurry(struct swim *s)
 {
     struct swim_probe *p = &s->probe;
-    if (s->started && (p->phase == SWIM_IDLE || p->phase == SWIM_ANSWERED) && p->next_us > s->now_us)
+    if (s->phase == SWIM_RUNNING && (p->phase == SWIM_IDLE || p->phase == SWIM_ANSWERED) &&
+        p->next_us > s->now_us)
         p->next_us = s->now_us;
 }
 

@@ -97,9 +97,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* In own time. */
 static uint64_t deadline_us(const struct swim *s)
 {
-    if (s->left)
+    if (s->phase == SWIM_LEFT)
         return UINT64_MAX;
-    if (!s->started)
+    if (s->phase == SWIM_NEW)
         return s->now_us;
     uint64_t at = least(s->probe.next_us, s->next_sync_us);
     at = least(at, heap_deadline(&s->suspicions));
@@ -119,7 +119,7 @@ static void start(struct swim *s)
 {
     const struct swim_config *c = &s->config;
     uint64_t now_us = s->now_us;
-    s->started = true;
+    s->phase = SWIM_RUNNING;
     s->gossip_place = (size_t)prng_u64(&s->prng);
     /* Nodes started together by a script need not probe together. */
     s->probe.next_us = now_us + prng_below(&s->prng, c->probe_interval_us);
@@ -131,7 +131,7 @@ static void start(struct swim *s)
 void swim_enter(struct swim *s, struct now now)
 {
     const struct swim_config *c = &s->config;
-    uint64_t due_us = s->started ? swim_deadline_us(s) : UINT64_MAX;
+    uint64_t due_us = s->phase == SWIM_RUNNING ? swim_deadline_us(s) : UINT64_MAX;
     if (due_us != UINT64_MAX && now.mono_us > due_us + c->probe_timeout_us / 2) {
         uint64_t late_us = now.mono_us - due_us;
         uint64_t grace_us = c->probe_timeout_us;
@@ -146,16 +146,16 @@ void swim_enter(struct swim *s, struct now now)
 
 void swim_end_turn(struct swim *s, struct outbox *out)
 {
-    if (s->started && !s->left)
+    if (s->phase == SWIM_RUNNING)
         swim_gossip_tick(s, out);
 }
 
 void swim_tick(struct swim *s, struct now now, struct outbox *out)
 {
     swim_enter(s, now);
-    if (s->left)
+    if (s->phase == SWIM_LEFT)
         return;
-    if (!s->started)
+    if (s->phase == SWIM_NEW)
         start(s);
     swim_relay_tick(s, out);
     swim_probe_tick(s, out);
@@ -237,7 +237,7 @@ void swim_datagram(struct swim *s, struct now now, const struct addr *from, cons
 void swim_leave(struct swim *s, struct now now, struct outbox *out)
 {
     swim_enter(s, now);
-    s->left = true;
+    s->phase = SWIM_LEFT;
     for (size_t i = 0; i < s->live.count; i++) {
         const struct swim_member *m = s->live.items[i];
         if (!swim_send(s, MSG_ACK, m, &m->addr, NULL, 0, out))
@@ -285,5 +285,5 @@ void swim_check(const struct swim *s)
     KV_ASSERT(queued == s->queue.count && changes <= members);
     KV_ASSERT(s->awareness.score <= s->awareness.max);
     KV_ASSERT(s->relays.nacked <= s->relays.count && s->relays.count <= SWIM_RELAYS_MAX);
-    KV_ASSERT(s->probe.phase == SWIM_IDLE || swim_member_find(s, s->probe.target));
+    KV_ASSERT(s->probe.phase == SWIM_IDLE || (s->phase != SWIM_NEW && swim_member_find(s, s->probe.target)));
 }

@@ -33,8 +33,8 @@ static void digest_member(uint64_t id, void *value, void *arg)
 /* A sum, so that the order of the table does not matter. */
 static uint64_t digest(struct swim *s)
 {
-    uint64_t sum = digest_one(s->config.self, (struct swim_belief){s->config.generation, s->incarnation,
-                                                                   s->left ? MEMBER_LEFT : MEMBER_ALIVE});
+    uint64_t sum = digest_one(s->config.self,
+                              (struct swim_belief){s->config.generation, s->incarnation, swim_own_state(s)});
     map_each(&s->by_id, digest_member, &sum);
     return sum;
 }

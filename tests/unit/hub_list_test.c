@@ -98,18 +98,61 @@ static void a_new_hub_listens_first(void **state)
     assert_int_equal(f.out.effects[0].datagram.message.heartbeat.version, 0);
     beat(&f, 3, 1, 0, 3);
     hub_tick(f.hub, f.now, &f.out);
-    assert_false(f.hub->judging);
+    assert_int_equal(f.hub->phase, HUB_LISTENING);
     beat(&f, 4, 1, 0, 4);
     hub_tick(f.hub, f.now, &f.out);
-    assert_true(f.hub->judging);
+    assert_int_equal(f.hub->phase, HUB_JUDGING);
     assert_int_equal(hub_counters(f.hub).lists, 3);
     end(&f);
 
     begin(&f, 1, 2);
     f.now.mono_us = hub_deadline_us(f.hub);
     hub_tick(f.hub, f.now, &f.out);
-    assert_true(f.hub->judging); /* nobody was heard: then nobody is there */
+    assert_int_equal(f.hub->phase, HUB_JUDGING); /* nobody was heard: then nobody is there */
     assert_int_equal(hub_counters(f.hub).lists, 0);
+    end(&f);
+}
+
+static uint32_t shown(struct fixture *f)
+{
+    struct message m = {.type = MSG_LIST_GET, .from = 2};
+    outbox_reset(&f->out);
+    hub_message(f->hub, f->now, to_conn(2), &m, &f->out);
+    hub_check(f->hub);
+    return f->out.count;
+}
+
+static void a_hub_that_stops_shows_no_list(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, 1, 1);
+    for (uint32_t i = 2; i <= 4; i++)
+        beat(&f, i, 1, 0, i);
+    assert_int_equal(shown(&f), 0); /* it listens until the next tick */
+    hub_tick(f.hub, f.now, &f.out);
+    assert_int_equal(shown(&f), 1);
+    hub_leave(f.hub, f.now, &f.out);
+    assert_int_equal(f.hub->phase, HUB_LEFT);
+    assert_int_equal(shown(&f), 0);
+    assert_true(hub_deadline_us(f.hub) == UINT64_MAX);
+    assert_int_equal(view(&f, 1).state, MEMBER_LEFT);
+    end(&f);
+}
+
+static void a_member_says_farewell_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, 2, 1);
+    assert_int_equal(f.hub->phase, HUB_FOLLOWING);
+    outbox_reset(&f.out);
+    hub_leave(f.hub, f.now, &f.out);
+    assert_int_equal(f.out.count, 1);
+    assert_int_equal(f.out.effects[0].datagram.message.heartbeat.flags, HEARTBEAT_LEAVING);
+    hub_leave(f.hub, f.now, &f.out);
+    hub_tick(f.hub, f.now, &f.out); /* nor does it go on */
+    assert_int_equal(f.out.count, 1);
     end(&f);
 }
 
@@ -216,6 +259,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heartbeats_of_former_lives_do_not_count),
         cmocka_unit_test(a_new_hub_listens_first),
+        cmocka_unit_test(a_hub_that_stops_shows_no_list),
+        cmocka_unit_test(a_member_says_farewell_once),
         cmocka_unit_test(lists_are_taken_over_in_order),
         cmocka_unit_test(what_was_missed_is_asked_for),
         cmocka_unit_test(configurations_that_make_no_sense_are_refused),
