@@ -25,7 +25,7 @@ growth_tables() {
 }
 
 # SVG for this page: its black is the page's ink, and its paper is the page's.
-inline() { sed -n '/<svg/,$p' "$1" | sed -e 's/black/currentColor/g; s/rgb( *0, *0, *0)/currentColor/g; s/rgb(208, *208, *208)/var(--fault)/g; s/rgb( *31, *95, *139)/var(--answered)/g' -e '/<rect .*fill="white"/d; /<rect .*fill="#ffffff"/d'; }
+inline() { sed -n '/<svg/,$p' "$1" | sed -e 's/black/currentColor/g; s/rgb( *0, *0, *0)/currentColor/g; s/rgb(208, *208, *208)/var(--fault)/g; s/rgb(192, *192, *192)/var(--line)/g; s/rgb( *31, *95, *139)/var(--answered)/g' -e '/<rect .*fill="white"/d; /<rect .*fill="#ffffff"/d'; }
 
 # The outline of what was answered in each bucket, with corners only where it changes.
 outline() {
@@ -156,9 +156,9 @@ html() {
         [ ! -s "$OUT/$T/phases-all.csv" ] || { echo "<h3>$T, phase by phase</h3>"; phases_table "$T"; }
     done
     echo '<h2>Growth</h2>'
-    if [ -s "$OUT/growth.svg" ]; then
+    if [ -s "$OUT/growth-operations.svg" ]; then
         echo '<p>The same node code in the simulator, with service times measured on real nodes. Both axes are logarithmic.</p>'
-        echo "<figure>$(inline "$OUT/growth.svg")</figure>"
+        echo "<figure class=\"pair\">$(inline "$OUT/growth-operations.svg")$(inline "$OUT/growth-control.svg")</figure>"
     else
         echo '<p>Not measured in this run.</p>'
     fi
