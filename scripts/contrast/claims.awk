@@ -32,6 +32,10 @@ function low(a, b) { return a == "-" ? b : b == "-" ? a : a < b ? a : b }
 # The least of what was answered during any one fault.
 function worst(t) { return low(low(f["node.available", t], f["hub.phase", t]), low(f["line.available", t], f["pause.available", t])) }
 
+function protocol(t) { return f["protocol.messages", t] " types of messages, " f["protocol.lines", t] " lines of code" }
+function all_states(t) { return f["protocol.states", t] + f["protocol.phases", t] }
+function states(t) { return f["protocol.phases", t] == "-" ? "-" : all_states(t) ": " f["protocol.states", t] " of a member, " f["protocol.phases", t] " of a node" }
+
 # Nothing at all is a dash.
 function tidy(x) { return x ~ /(^|[ ])-([,; ]|$)/ && x !~ /[0-9]|yes|impossible/ ? "-" : x }
 function say(letter, claim, ring, central, directory, verdict, rule) {
@@ -79,11 +83,12 @@ END {
     }
 
     say("a", "A centre is easy to control and to manage: a simpler protocol tells who is there",
-        f["protocol.messages", R] " types of messages, " f["protocol.lines", R] " lines of code",
-        f["protocol.messages", C] " types of messages, " f["protocol.lines", C] " lines of code",
-        f["protocol.messages", D] " types of messages, " f["protocol.lines", D] " lines of code",
-        judged(known("protocol.lines"), f["protocol.lines", C] + 0 < f["protocol.lines", R] + 0, "holds: the centre is simpler", "does not hold"),
-        "holds if the centre needs fewer lines")
+        protocol(R), protocol(C), protocol(D),
+        judged(known("protocol.lines"), f["protocol.messages", C] < f["protocol.messages", R] && f["protocol.lines", C] < f["protocol.lines", R], "holds: the centre is simpler", "does not hold"),
+        "holds if the centre needs fewer types and fewer lines")
+    say("a", "States of that protocol: those a member may be held in, and those of a node's own machines", states(R), states(C), states(D),
+        judged(known("protocol.phases"), all_states(C) < all_states(R), "holds: the centre has fewer", "does not hold"),
+        "holds if the centre has fewer in all; values of enums are counted, and on neither side what is only a flag, a counter or a deadline")
     say("a", "Commands an operator types", steps(R), steps(C), steps(D),
         judged(known("steps.restart"), f["steps.add", C] == f["steps.add", R] && f["steps.restart", C] == f["steps.restart", R],
             f["steps.replace", C] == "impossible" ? "no difference, until the hub is lost" : "no difference", "differs"),

@@ -128,15 +128,16 @@ lead() {
     awk -F'\t' '
         { f[$1, $2] = $3 }
         function percent(name, t) { return sprintf("%.1f %%", f[name, t]) }
+        function states(t) { return f["protocol.states", t] + f["protocol.phases", t] }
         END {
             if (("hub.available", "central") in f && ("hub.available", "ring") in f)
                 printf "With its hub dead, central answered %s of all requests, until somebody started the hub again; the ring, with its busiest node dead, answered %s. ", percent("hub.available", "central"), percent("hub.available", "ring")
             if (("whole.available", "central") in f && ("whole.available", "ring") in f)
                 printf "Over all phases, faults and all, the ring answered %s, central %s. ", percent("whole.available", "ring"), percent("whole.available", "central")
             if (f["protocol.lines", "central"] > 0)
-                printf "The price: the ring needs %d lines of code to know who is there, the centre %d", f["protocol.lines", "ring"], f["protocol.lines", "central"]
+                printf "The price: to know who is there the ring needs %d types of messages, %d states and %d lines of code, the centre %d, %d and %d", f["protocol.messages", "ring"], states("ring"), f["protocol.lines", "ring"], f["protocol.messages", "central"], states("central"), f["protocol.lines", "central"]
             if (f["control.bytes", "central"] > 0)
-                printf "; a node of the ring sends %.0f bytes a second for it, one of central %.0f", f["control.bytes", "ring"], f["control.bytes", "central"]
+                printf "; a node of the ring sends %.0f bytes a second for it in %.1f messages, one of central %.0f in %.1f", f["control.bytes", "ring"], f["control.messages", "ring"], f["control.bytes", "central"], f["control.messages", "central"]
             if (f["protocol.lines", "central"] > 0) print "."
         }' "$OUT/figures.tsv" | escape
 }
