@@ -40,11 +40,17 @@
     X(scan_one_home, "a scan is complete with one home of each partition")          \
     X(scan_full_ends, "a page of a scan that is full says that it is the last")
 
+/* Of what there is only where the topology has a hub. */
+#define MUTANT_HUB_TABLE(X)                                                            \
+    X(hub_judges_at_once, "a hub that has just started judges before it has listened") \
+    X(hub_buries_nobody, "a member whose heartbeats stop is suspect for ever")         \
+    X(list_with_gap, "a member takes a list that is pushed though it has missed one")
+
 #ifdef MUTANTS
 enum mutant {
     MUTANT_none,
 #define MUTANT_ENUM(name, text) MUTANT_##name,
-    MUTANT_TABLE(MUTANT_ENUM)
+    MUTANT_TABLE(MUTANT_ENUM) MUTANT_HUB_TABLE(MUTANT_ENUM)
 #undef MUTANT_ENUM
 };
 extern enum mutant mutant_awake;

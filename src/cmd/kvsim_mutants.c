@@ -19,9 +19,13 @@
 
 static const struct {
     const char *name, *text;
-} mutants[] = {{"none", "no bug: nothing may be found"},
-#define MUTANT_ROW(name, text) {#name, text},
+    bool hub; /* a bug of topologies with a hub */
+} mutants[] = {{"none", "no bug: nothing may be found", false},
+#define MUTANT_ROW(name, text) {#name, text, false},
                MUTANT_TABLE(MUTANT_ROW)
+#undef MUTANT_ROW
+#define MUTANT_ROW(name, text) {#name, text, true},
+                   MUTANT_HUB_TABLE(MUTANT_ROW)
 #undef MUTANT_ROW
 };
 
@@ -32,12 +36,21 @@ struct finding {
     char scenario[40]; /* in which; "": a run of random faults */
 };
 
-static bool hunt(struct finding *f, uint64_t seeds, const struct scenario *scenario)
+/* Where there is a hub, it coordinates in every other run. */
+static enum topology topology_of(uint64_t seed, bool hub)
+{
+    if (!hub)
+        return TOPOLOGY_RING;
+    return seed % 2 ? TOPOLOGY_DIRECTORY : TOPOLOGY_CENTRAL;
+}
+
+static bool hunt(struct finding *f, uint64_t seeds, bool hub, const struct scenario *scenario)
 {
     snprintf(f->scenario, sizeof f->scenario, "%s", scenario ? scenario->name : "");
     for (f->seed = 1; f->seed <= seeds; f->seed++) {
         struct run_config config = {.seed = f->seed,
                                     .nodes = scenario ? 0 : 5,
+                                    .topology = topology_of(f->seed, hub && !scenario),
                                     .classes = FAULT_ALL,
                                     .ops = 1200,
                                     .seconds = 45,
@@ -53,11 +66,11 @@ static bool hunt(struct finding *f, uint64_t seeds, const struct scenario *scena
 }
 
 /* What random faults do not find may be in one of the stories. */
-static void hunt_all(struct finding *f, uint64_t seeds)
+static void hunt_all(struct finding *f, uint64_t seeds, bool hub)
 {
-    bool found = hunt(f, seeds, NULL);
+    bool found = hunt(f, seeds, hub, NULL);
     for (uint32_t i = 0; scenarios[i] && !found; i++)
-        found = hunt(f, SCENARIO_SEEDS_MAX, scenarios[i]);
+        found = hunt(f, SCENARIO_SEEDS_MAX, hub, scenarios[i]);
 }
 
 /* A process of its own: a bug may end in an assertion. */
@@ -70,7 +83,7 @@ static void try_mutant(uint32_t number, struct finding *f, uint64_t seeds)
         mutant_awake = (enum mutant)number;
         if (!freopen("/dev/null", "w", stderr))
             _exit(1);
-        hunt_all(f, seeds);
+        hunt_all(f, seeds, mutants[number].hub);
         _exit(0);
     }
     int status = 0;

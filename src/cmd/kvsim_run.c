@@ -228,8 +228,9 @@ static void print_result(const struct options *o, const struct run_config *c, co
 
 static void note_replay(const struct options *o, const struct run_config *c)
 {
+    const char *topology = topology_name(scenario_topology(c->scenario, c->topology));
     snprintf(replay, sizeof replay, "kvsim --seed %llu --nodes %u --ops %u --seconds %u --topology %s %s %s",
-             (unsigned long long)c->seed, o->nodes, o->ops, o->seconds, topology_name(o->topology),
+             (unsigned long long)c->seed, o->nodes, o->ops, o->seconds, topology,
              c->scenario ? "--scenario" : "--faults", c->scenario ? c->scenario->name : o->faults);
 }
 

@@ -7,6 +7,7 @@
  *                         +----- heard ----+          any of them --says farewell--> left */
 #include <math.h>
 
+#include "base/mutant.h"
 #include "hub/internal.h"
 
 static void set_timer(struct hub *h, struct hub_member *m, uint64_t at_us)
@@ -89,7 +90,7 @@ static void suspect(struct hub *h, struct hub_member *m)
     struct member_view view = m->view;
     view.state = MEMBER_SUSPECT;
     hub_set_view(h, m, view);
-    m->bury_us = h->now_us + suspicion_us(h);
+    m->bury_us = MUTANT(hub_buries_nobody, h->now_us + suspicion_us(h), UINT64_MAX);
     h->counters.suspicions++;
 }
 
@@ -120,7 +121,8 @@ void hub_judge_tick(struct hub *h, struct outbox *out)
 {
     while (heap_deadline(&h->timers) <= h->now_us)
         late(h, container_of(heap_first(&h->timers), struct hub_member, timer), out);
-    if (h->phase == HUB_LISTENING && (h->unheard == 0 || h->listen_us <= h->now_us)) {
+    bool listened = h->unheard == 0 || h->listen_us <= h->now_us;
+    if (h->phase == HUB_LISTENING && MUTANT(hub_judges_at_once, listened, true)) {
         h->phase = HUB_JUDGING;
         h->version++; /* never 0, and it may be that nothing was heard */
     }

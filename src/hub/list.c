@@ -4,6 +4,7 @@
  *
  * Changes are gathered for push_interval_us: a crowd that comes or goes at once is one push. A push of many
  * members that does not fit into one step goes on in the next. */
+#include "base/mutant.h"
 #include "hub/internal.h"
 
 static struct gossip entry(uint32_t id, const struct member_view *v)
@@ -93,8 +94,9 @@ static void take_entry(struct hub *h, const struct gossip *g)
  */
 void hub_list_take(struct hub *h, const struct msg_list *list)
 {
-    bool next = list->generation == h->list_generation && list->since <= h->version &&
-                list->version > h->version && h->version;
+    bool next = list->generation == h->list_generation &&
+                MUTANT(list_with_gap, list->since <= h->version, true) && list->version > h->version &&
+                h->version;
     bool whole = list->since == 0 && list->generation >= h->list_generation &&
                  (list->generation > h->list_generation || list->version >= h->version);
     if (!next && !whole) {

@@ -159,7 +159,7 @@ static void set_up(struct run *r)
         .disk_min_us = 0,
         .disk_max_us = paces[disk].max_us,
         .sync = config->scenario ? SIM_SYNC_ALWAYS : choose_sync(&prng),
-        .topology = config->topology,
+        .topology = scenario_topology(config->scenario, config->topology),
         .purge_us = r->purges ? purge_us : 0,
         .row_age_max_ms = r->purges ? row_age_ms : 0,
         .repair_round_us = r->repairs ? 0 : UINT64_MAX,

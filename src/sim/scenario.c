@@ -10,8 +10,8 @@
 #define REQUEST_TIMEOUT_MS 2000u
 
 const struct scenario *const scenarios[] = {
-#define SCENARIO_ROW(name) &scenario_##name,
-    SCENARIO_TABLE(SCENARIO_ROW)
+#define SCENARIO_ROW(name, ...) &scenario_##name,
+    SCENARIO_TABLE(SCENARIO_ROW) HUB_SCENARIO_TABLE(SCENARIO_ROW)
 #undef SCENARIO_ROW
         NULL,
 };
@@ -22,6 +22,16 @@ const struct scenario *scenario_find(const char *name)
         if (strcmp(scenarios[i]->name, name) == 0)
             return scenarios[i];
     return NULL;
+}
+
+enum topology scenario_topology(const struct scenario *scenario, enum topology any)
+{
+#define SCENARIO_ROW(name, topology)  \
+    if (scenario == &scenario_##name) \
+        return topology;
+    HUB_SCENARIO_TABLE(SCENARIO_ROW)
+#undef SCENARIO_ROW
+    return any;
 }
 
 struct sim *sim_of(struct run *r)

@@ -21,6 +21,9 @@ struct scenario {
 extern const struct scenario *const scenarios[];
 const struct scenario *scenario_find(const char *name);
 
+/* The topology that it is a story of; `any` for one that can be told of any. */
+enum topology scenario_topology(const struct scenario *scenario, enum topology any);
+
 /* ---- what a script may say: nodes are 1.., times in milliseconds ---- */
 
 void say(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -42,8 +42,14 @@
     X(purge_waits_for_the_absent)    \
     X(home_misses_delete)
 
-#define SCENARIO_DECLARE(name) extern const struct scenario scenario_##name;
+/* Those of a topology with a hub. */
+#define HUB_SCENARIO_TABLE(X)                    \
+    X(hub_coordinates_no_more, TOPOLOGY_CENTRAL) \
+    X(hub_tells_no_more, TOPOLOGY_DIRECTORY)
+
+#define SCENARIO_DECLARE(name, ...) extern const struct scenario scenario_##name;
 SCENARIO_TABLE(SCENARIO_DECLARE)
+HUB_SCENARIO_TABLE(SCENARIO_DECLARE)
 #undef SCENARIO_DECLARE
 
 #endif
