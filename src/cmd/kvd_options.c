@@ -25,7 +25,8 @@ enum {
     KEY_REPAIR,
     KEY_PURGE,
     KEY_TOPOLOGY,
-    KEY_HUB
+    KEY_HUB,
+    KEY_SCHEDULING
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -57,6 +58,10 @@ static const struct argp_option OPTIONS[] = {
      "Look for deleted and expired rows that may be forgotten once in this time (60)", 0},
     {"value-max", KEY_VALUE_MAX, "MIB", 0, "Largest value, 1 to 64 MiB (8)", 0},
     {"block-cache", KEY_CACHE, "MIB", 0, "Memory for rows read from disk (64)", 0},
+    {"scheduling", KEY_SCHEDULING, "batch|normal", 0,
+     "batch: do not interrupt who runs, and find more messages at a turn; normal: answer at once, also on a "
+     "machine that is busy with other things (batch)",
+     0},
     {"trust-network", KEY_TRUST, NULL, 0,
      "Listen on an address that is not loopback, though nothing is authenticated or encrypted yet", 0},
     {"lab", KEY_LAB, NULL, 0, "Take fault orders (kvcli fault); for lessons and tests", 0},
@@ -141,6 +146,13 @@ static void parse_sync(struct argp_state *state, const char *arg, enum sync_mode
     argp_error(state, "--sync '%s': always, interval or none", arg);
 }
 
+static void parse_scheduling(struct argp_state *state, const char *arg, bool *out)
+{
+    *out = strcmp(arg, "batch") == 0;
+    if (!*out && strcmp(arg, "normal") != 0)
+        argp_error(state, "--scheduling '%s': batch or normal", arg);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct kvd_options *o = state->input;
@@ -175,6 +187,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->purge_interval_us = (uint64_t)number(state, "--purge-interval", arg, 1, 86400L * 365) * 1000000;
         break;
     case KEY_CACHE: o->block_cache_mib = (uint32_t)number(state, "--block-cache", arg, 1, 1 << 20); break;
+    case KEY_SCHEDULING: parse_scheduling(state, arg, &o->batch_scheduling); break;
     case KEY_TRUST: o->trust_network = true; break;
     case KEY_LAB: o->lab = true; break;
     case KEY_SKEW:
@@ -318,6 +331,7 @@ void kvd_options_parse(int argc, char **argv, struct kvd_options *out)
     out->weight = 1;
     out->value_max_bytes = VALUE_MAX_BYTES;
     out->block_cache_mib = 64;
+    out->batch_scheduling = true;
     out->log_level = LOG_INFO;
     argp_program_version = GUREUM_VERSION_TEXT("kvd");
     argp_err_exit_status = 2;

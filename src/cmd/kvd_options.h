@@ -26,6 +26,7 @@ struct kvd_options {
     enum sync_mode sync;
     uint32_t value_max_bytes;
     uint32_t block_cache_mib;
+    bool batch_scheduling;
     bool trust_network;
     bool lab;
     int64_t clock_skew_ms;

@@ -69,6 +69,7 @@ exits "kvd cannot found and join" 2 '--initial founds a cluster, --join joins on
 exits "kvd with a wrong rate" 2 "--transfer-rate '0': a number from 1 to" kvd --transfer-rate 0
 exits "kvd with a wrong name" 2 "--name 'a b'" kvd --name 'a b'
 exits "kvd with a wrong sync" 2 "--sync 'maybe': always, interval or none" kvd --sync maybe
+exits "kvd with a wrong scheduling" 2 "--scheduling 'fast': batch or normal" kvd --scheduling fast
 exits "kvd with a number too large" 2 "--replicas '8': a number from 1 to 7" kvd --replicas 8
 exits "kvd with a word too many" 2 "'word' is not understood" kvd word
 exits "kvd: a skewed clock needs --lab" 2 'clock-skew is for --lab only' \

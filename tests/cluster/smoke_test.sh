@@ -7,6 +7,7 @@
 
 awk 'BEGIN { for (i = 0; i < 2000; i++) { v = "value " i; while (length(v) < i) v = v v; print "key" i "\t" v } }' </dev/null >"$TMP/keys.tsv"
 up smoke
+equals "nodes let who runs go on (SCHED_BATCH is 3)" 3 "$(awk '{ print $41 }' "/proc/$(pid_of 1)/stat")"
 exits "2,000 keys, with values of up to 4 kB" 0 '^2000 loaded, 0 failed' kvcli load "$TMP/keys.tsv"
 
 start_job kvbench --workload a --records 500 --clients 8 --rate 300 --duration 8 --value-size 700 --json --history "$TMP/a.jsonl" >"$TMP/a.json"
