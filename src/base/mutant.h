@@ -44,7 +44,8 @@
 #define MUTANT_HUB_TABLE(X)                                                            \
     X(hub_judges_at_once, "a hub that has just started judges before it has listened") \
     X(hub_buries_nobody, "a member whose heartbeats stop is suspect for ever")         \
-    X(list_with_gap, "a member takes a list that is pushed though it has missed one")
+    X(list_with_gap, "a member takes a list that is pushed though it has missed one")  \
+    X(any_coordinates, "who is not the hub takes requests, too")
 
 #ifdef MUTANTS
 enum mutant {

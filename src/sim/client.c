@@ -107,6 +107,8 @@ static void send_waiting(struct sim *s, uint32_t client, uint32_t node)
 /* As libkv does: what only the hub answers goes there. */
 static bool is_for_the_hub(const struct sim *s, const struct sim_call *call)
 {
+    if (call->options.there)
+        return false;
     switch (call->request.type) {
     case MSG_CHANGE: return s->config.topology != TOPOLOGY_RING;
     case MSG_REQUEST:

@@ -185,6 +185,7 @@ void sim_loss(struct sim *s, uint32_t percent); /* of datagrams, everywhere */
 struct sim_options {
     bool strict;
     bool local;
+    bool there; /* at that node, though libkv would ask the hub */
     uint8_t r, w;
     uint32_t ttl_ms;
     uint32_t timeout_ms;   /* 0: 2000 */

@@ -47,7 +47,14 @@ static uint32_t bystander(struct run *r)
 
 static void expect_no_put(struct run *r)
 {
-    expect(r, put(r, "key", "never", true) != KV_OK, "nobody coordinates while the hub is away");
+    struct sim *s = sim_of(r);
+    struct sim_options options = {.there = true};
+    uint32_t at[PREFERENCE_MAX];
+    places_of(r, "key", at);
+    uint32_t home = at[0] == 1 ? at[1] : at[0];
+    const struct sim_reply *reply = sim_wait(s, sim_put(s, sim_client(s), home, "key", "never", &options));
+    expect(r, reply->status == KV_E_NOT_COORDINATOR, "a home coordinates nothing, and says so");
+    expect(r, put(r, "key", "never", true) != KV_OK, "nobody else does while the hub is away");
 }
 
 static void hub_coordinates_no_more(struct run *r)
