@@ -13,7 +13,7 @@ Five nodes, three replicas, R=W=2, values of 100 bytes. Puts and gets of 1 clien
   --rounds N      (5)              --seconds S    of each measurement (5)
   --records N     keys (10000)     --sync MODE    always, interval or none (always)
   --only PATTERN  only measurements whose name matches this extended regular expression
-  --million       then load 1,000,000 keys: memory, and the start after SIGKILL
+  --million       then load 1,000,000 keys: memory, the start after SIGKILL, and the join of a sixth node
   --json          print JSON, an object a line
   --dir DIR       where the nodes keep their data (build/bench)
 
@@ -22,7 +22,7 @@ core or do not make two different latencies of one client: look at their spread.
 TEXT
 }
 
-ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 SYNC=always ONLY='' MILLION='' JSON='' DIR=build/bench BIN=''
+ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 SYNC=always ONLY='' MILLION='' JSON='' DIR=build/bench BIN='' JOIN_RATE=1000
 while [ $# -gt 0 ]; do
     case $1 in
     --rounds) ROUNDS=$2; shift ;;
@@ -122,6 +122,31 @@ measure_million() {
     measure_memory "1,000,000 keys"
     measure_start "1,000,000 keys, one node" 1
     measure_start "1,000,000 keys, all nodes" 1 2 3 4 5
+    measure_join
+}
+
+# p99_of JSON: of the puts, in us.
+p99_of() { number_of "$(grep -o '"update":{[^}]*}' <<<"$1")" p99_us; }
+
+# A sixth node joins while puts and gets come at a steady rate.
+measure_join() {
+    local before during load begin given seconds
+    load() { bench --workload a --records 1000000 --clients 16 --rate "$JOIN_RATE" --duration "$1"; }
+    before=$(load 10)
+    given=$(stat_sum transfer_bytes_given)
+    load 600 >"$RESULTS/.join" &
+    load=$!
+    begin=$(date +%s%N)
+    scripts/cluster.sh add --dir "$DIR" >/dev/null || die "a sixth node could not join"
+    seconds=$(awk -v ns=$(($(date +%s%N) - begin)) 'BEGIN { printf "%.1f", ns / 1e9 }')
+    pkill -TERM -P "$load" || true
+    wait "$load" || true
+    during=$(<"$RESULTS/.join")
+    given=$(($(stat_sum transfer_bytes_given) - given))
+    fact "a sixth node joins 1,000,000 keys" s "$seconds"
+    fact "it takes over" "MB, MB/s" $((given / 1000000)) "$(awk -v b="$given" -v s="$seconds" 'BEGIN { printf "%.1f", b / 1e6 / s }')"
+    fact "p99 of puts, $JOIN_RATE operations a second" "us, before and meanwhile" "$(p99_of "$before")" "$(p99_of "$during")"
+    fact "operations that failed meanwhile" "" "$(grep -o '"failures":{[^}]*}' <<<"$during" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }')"
 }
 
 report() {
