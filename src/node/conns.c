@@ -108,15 +108,21 @@ static struct verdict judge_by_ring(struct node *n, const struct msg_hello *h, u
             arena_printf(&n->out->arena, "%s with store %016llx is no member of ring %llu", h->name,
                          (unsigned long long)h->store_id, (unsigned long long)adopt_epoch(n))};
     }
-    if (!stores_began(n, h->store_id, h->generation, h->sequence))
-        return (struct verdict){
-            KV_E_STALE_STORE,
-            arena_printf(&n->out->arena,
-                         "the store of %s begins generation %llu at sequence %llu, and was "
-                         "further already",
-                         h->name, (unsigned long long)h->generation, (unsigned long long)h->sequence)};
     *member = m->id;
     return welcome;
+}
+
+/* Asked last: a life that is refused must not count as the store's newest. */
+static struct verdict judge_store(struct node *n, const struct msg_hello *h)
+{
+    if (!n->ring || stores_began(n, h->store_id, h->generation, h->sequence))
+        return welcome;
+    return (struct verdict){
+        KV_E_STALE_STORE,
+        arena_printf(&n->out->arena,
+                     "the store of %s begins generation %llu at sequence %llu, and was "
+                     "further already",
+                     h->name, (unsigned long long)h->generation, (unsigned long long)h->sequence)};
 }
 
 static struct verdict judge_member(struct node *n, const struct message *m, uint32_t *member)
@@ -180,8 +186,10 @@ static struct verdict judge(struct node *n, const struct message *m, uint32_t *m
         return welcome;
     }
     struct verdict v = judge_member(n, m, member);
-    struct peer *p = v.status == KV_OK ? peers_find(n, *member) : NULL;
-    return p && looks_like_a_twin(n, p, h) ? judge_twin(n, p, h) : v;
+    if (v.status != KV_OK)
+        return v;
+    struct peer *p = peers_find(n, *member);
+    return p && looks_like_a_twin(n, p, h) ? judge_twin(n, p, h) : judge_store(n, h);
 }
 
 static void say_welcome(struct node *n, uint64_t conn, uint64_t id, bool client)
