@@ -63,8 +63,10 @@ static int reserve(struct client *c)
     if (!peers)
         return KV_E_NO_MEMORY;
     c->peers = peers;
-    c->peer_cap = cap;
-    return heap_reserve(&c->peer_timers, cap);
+    int rc = heap_reserve(&c->peer_timers, cap);
+    if (rc == KV_OK)
+        c->peer_cap = cap;
+    return rc;
 }
 
 int client_peer_add(struct client *c, const struct addr *addr, struct peer **out)

@@ -53,8 +53,10 @@ static int keepers_grow(struct hints *h)
     if (!grown)
         return KV_E_NO_MEMORY;
     h->keepers = grown;
-    h->cap = cap;
-    return heap_reserve(&h->timers, cap);
+    int rc = heap_reserve(&h->timers, cap);
+    if (rc == KV_OK)
+        h->cap = cap;
+    return rc;
 }
 
 /* The member's keeper, made if need be. NULL: no memory. */
