@@ -16,7 +16,7 @@
 struct figures {
     bool heard;
     uint64_t left;
-    uint64_t differed, rows_received, rows_sent;
+    uint64_t differed, rows_received, rows_sent, rows_young;
 };
 
 struct repair_run {
@@ -60,6 +60,7 @@ static void on_stats(const struct kv_stats *s, void *arg)
         .differed = stat_of(s, "entropy_partitions_differed"),
         .rows_received = stat_of(s, "entropy_rows_received"),
         .rows_sent = stat_of(s, "entropy_rows_sent"),
+        .rows_young = stat_of(s, "entropy_rows_young"),
     };
 }
 
@@ -97,15 +98,20 @@ static void say_done(const struct repair_run *run)
     uint64_t received = run->now.rows_received - run->before.rows_received;
     uint64_t sent = run->now.rows_sent - run->before.rows_sent;
     uint64_t differed = run->now.differed - run->before.differed;
+    uint64_t young = run->now.rows_young - run->before.rows_young;
     if (run->cli->json)
-        json_print(json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "status", "ok", "node", run->node,
+        json_print(json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I}", "status", "ok", "node", run->node,
                              "partitions", (int)run->partitions, "peers", (int)run->peers, "differed",
                              (json_int_t)differed, "rows_received", (json_int_t)received, "rows_sent",
-                             (json_int_t)sent));
+                             (json_int_t)sent, "rows_young", (json_int_t)young));
     else
         printf("%s: %u partitions compared with %u nodes, %" PRIu64 " times there was a difference; "
                "rows received %" PRIu64 ", sent %" PRIu64 "\n",
                run->node, run->partitions, run->peers, differed, received, sent);
+    if (young && !run->cli->json)
+        printf("%s: rows kept back %" PRIu64 ": written just now, or stamped ahead of the clock; they go "
+               "when it has passed them\n",
+               run->node, young);
 }
 
 static void follow(struct repair_run *run)

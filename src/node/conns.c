@@ -117,12 +117,12 @@ static struct verdict judge_store(struct node *n, const struct msg_hello *h)
 {
     if (!n->ring || stores_began(n, h->store_id, h->generation, h->sequence))
         return welcome;
-    return (struct verdict){
-        KV_E_STALE_STORE,
-        arena_printf(&n->out->arena,
-                     "the store of %s begins generation %llu at sequence %llu, and was "
-                     "further already",
-                     h->name, (unsigned long long)h->generation, (unsigned long long)h->sequence)};
+    return (struct verdict){KV_E_STALE_STORE,
+                            arena_printf(&n->out->arena,
+                                         "the store of %s begins generation %llu at sequence %llu, and was "
+                                         "further already",
+                                         h->name, (unsigned long long)h->generation,
+                                         (unsigned long long)h->sequence)};
 }
 
 static struct verdict judge_member(struct node *n, const struct message *m, uint32_t *member)

@@ -314,6 +314,7 @@ static void add_heal(const struct node *n, struct table *t)
     add(t, "entropy_malformed", c.malformed);
     add(t, "entropy_rows_sent", c.rows_sent);
     add(t, "entropy_rows_received", c.rows_received);
+    add(t, "entropy_rows_young", c.rows_young);
     add(t, "entropy_bytes_sent", c.bytes_sent);
     add(t, "entropy_bytes_received", c.bytes_received);
     add(t, "entropy_repair_left", c.repair_left);

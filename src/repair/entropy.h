@@ -120,6 +120,7 @@ struct entropy_counters {
     uint64_t malformed;       /* answers that were none to what was asked */
     uint64_t scrubbed;        /* partitions hashed from their rows */
     uint64_t rows_sent, rows_received;
+    uint64_t rows_young; /* that the peer misses, and that were kept back: see ENTROPY_YOUNG_MS */
     uint64_t bytes_sent; /* of all messages, about */
     uint64_t bytes_received;
     uint64_t repair_left; /* partitions that an operator's order has still to look at */

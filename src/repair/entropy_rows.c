@@ -94,9 +94,13 @@ void session_compare(struct entropy *e, struct session *s, const struct turn *t)
         session_begin_push(e, s, t);
 }
 
-static bool is_young(const struct session *s, struct stamp stamp)
+/* A row that the peer misses may go to it, unless it is on its way there as a client's write; or, by our
+ * clock, is of the future. */
+static bool may_push(struct entropy *e, const struct session *s, struct stamp stamp)
 {
-    return stamp.hlc > s->until_hlc;
+    bool young = stamp.hlc > s->until_hlc;
+    e->counters.rows_young += young;
+    return !young;
 }
 
 /* What the peer has said is true up to its `next` only, and an own row there may lie behind it. */
@@ -105,14 +109,15 @@ static bool was_compared(const struct session *s, const struct own_row *row)
     return !s->partly || row->token < s->next.token;
 }
 
-static void take_wants(struct session *s, struct bytes wants)
+static void take_wants(struct entropy *e, struct session *s, struct bytes wants)
 {
     for (uint32_t i = 0; i < s->own_count && i < wants.len * 8; i++)
-        if ((wants.data[i / 8] >> i % 8 & 1) && was_compared(s, &s->own[i]) && !is_young(s, s->own[i].stamp))
+        if ((wants.data[i / 8] >> i % 8 & 1) && was_compared(s, &s->own[i]) &&
+            may_push(e, s, s->own[i].stamp))
             s->own[i].fate = FATE_PUSH;
 }
 
-static int take_conflicts(struct session *s, const struct msg_compared *m)
+static int take_conflicts(struct entropy *e, struct session *s, const struct msg_compared *m)
 {
     for (uint32_t i = 0; i < m->count; i++) {
         if (m->conflicts[i].index >= s->own_count)
@@ -121,7 +126,7 @@ static int take_conflicts(struct session *s, const struct msg_compared *m)
         int c = stamp_cmp(own->stamp, m->conflicts[i].stamp);
         if (c < 0)
             own->fate = FATE_FETCH;
-        else if (c > 0 && !is_young(s, own->stamp))
+        else if (c > 0 && may_push(e, s, own->stamp))
             own->fate = FATE_PUSH;
     }
     return KV_OK;
@@ -162,21 +167,21 @@ static void write_rows(struct entropy *e, struct session *s, struct blob *pack, 
     session_wait_for_store(s);
 }
 
-static int take_compared(struct session *s, const struct msg_compared *m)
+static int take_compared(struct entropy *e, struct session *s, const struct msg_compared *m)
 {
     s->partly = !m->done;
     int rc = s->partly ? place_set(&s->next, m->next) : KV_OK;
     if (rc != KV_OK)
         return rc;
-    take_wants(s, m->wants);
-    return take_conflicts(s, m);
+    take_wants(e, s, m->wants);
+    return take_conflicts(e, s, m);
 }
 
 void session_compared(struct entropy *e, struct session *s, const struct message *m, const struct turn *t)
 {
     int rc = check_compared(e, s, m, t);
     if (rc == KV_OK)
-        rc = take_compared(s, &m->compared);
+        rc = take_compared(e, s, &m->compared);
     e->counters.malformed += rc == KV_E_MALFORMED;
     if (rc != KV_OK)
         session_fail(e, s, t);
@@ -202,12 +207,12 @@ static uint32_t own_at(const struct session *s, uint64_t token)
     return low;
 }
 
-static bool is_wanted(const struct entropy *e, const struct session *s, const struct page_entry *p)
+static bool is_missed(const struct entropy *e, const struct session *s, const struct page_entry *p)
 {
     uint64_t token = key_token(p->key);
     uint32_t partitions = e->ring->value.partitions;
     uint32_t tree = session_tree(e, s->trees, token_partition(token, partitions));
-    if (tree == ENTROPY_SLICE_MAX || is_young(s, p->row.stamp))
+    if (tree == ENTROPY_SLICE_MAX)
         return false;
     if (s->push[tree] >> token_leaf(token, partitions) & 1)
         return true;
@@ -247,13 +252,13 @@ void session_push(struct entropy *e, struct session *s, const struct turn *t)
 }
 
 /* Those of the page's rows that are wanted are taken, as many as fit; what does not is read again. */
-static int take_wanted(const struct entropy *e, struct session *s, const struct event *in, bool *full)
+static int take_wanted(struct entropy *e, struct session *s, const struct event *in, bool *full)
 {
     uint32_t count = span_count(&s->span, in), i = 0;
     int rc = KV_OK;
     for (; i < count && rc == KV_OK; i++) {
         const struct page_entry *p = &in->page.entries[i];
-        if (!is_wanted(e, s, p))
+        if (!is_missed(e, s, p) || !may_push(e, s, p->row.stamp))
             continue;
         *full = parcel_full(&s->parcel, p, ENTROPY_PAGE_BYTES);
         if (*full)
