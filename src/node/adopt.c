@@ -167,6 +167,13 @@ static void leave(struct node *n, const struct ring *old, const struct ring *nex
         node_exit(n, KV_OK, "left the ring");
         return;
     }
+    if (centre_is_here(n)) {
+        node_exit(n, KV_E_NOT_MEMBER,
+                  "this node is the hub, and its store is not the one that the ring knows: nobody else could "
+                  "take it in. Start it with the store that it had; if that is lost, found a new cluster, "
+                  "with what kvcli get --local still reads from the others");
+        return;
+    }
     node_exit(
         n, KV_E_NOT_MEMBER,
         arena_printf(&n->out->arena,
@@ -237,7 +244,7 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
     struct ring *old = n->ring;
     bool founding = form_active(n);
     const struct member *self = find_self(n, next);
-    bool gone = !self && (n->self || n->adopt.member);
+    bool gone = !self && (n->self || n->adopt.member || centre_is_here(n));
     if (gone || (n->self && given_up(self))) {
         leave(n, old, next);
         ring_destroy(next);
@@ -318,7 +325,7 @@ void adopt_start(struct node *n)
 {
     if (!n->ring)
         return;
-    if (n->adopt.member && !find_self(n, n->ring)) {
+    if ((n->adopt.member || centre_is_here(n)) && !find_self(n, n->ring)) {
         leave(n, NULL, n->ring);
         return;
     }

@@ -78,6 +78,11 @@ static uint32_t hub_id(const struct node *n)
     return f ? form_id(n, f) : 0;
 }
 
+bool centre_is_here(const struct node *n)
+{
+    return n->hub[0] && strcmp(n->hub, n->name) == 0;
+}
+
 bool centre_is_elsewhere(const struct node *n)
 {
     return n->hub[0] && strcmp(n->hub, n->name) != 0;

@@ -145,6 +145,7 @@ void membership_check(const struct node *n);
 
 int centre_config(struct node *n, const struct node_config *config, char error[256]);
 uint64_t centre_cluster_hash(const struct node *n);
+bool centre_is_here(const struct node *n);      /* this node is the hub */
 bool centre_is_elsewhere(const struct node *n); /* there is a hub, and this node is not it */
 bool centre_same(const struct node *n, const struct ring_value *v);
 void centre_welcome(const struct node *n, struct msg_welcome *w);

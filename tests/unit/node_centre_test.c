@@ -191,6 +191,47 @@ static void a_node_cannot_be_started_as_another(void **state)
     buf_deinit(&stored);
 }
 
+static void leaves_as_a_hub_without_its_store(struct bench *b)
+{
+    const struct effect *e = effect(b, EF_EXIT);
+    assert_non_null(e);
+    assert_int_equal(e->exit.status, KV_E_NOT_MEMBER);
+    assert_non_null(strstr(e->exit.text, "this node is the hub"));
+    bench_destroy(b);
+}
+
+/* Who else comes with another store joins as new; but nobody can take the hub in. It says so, as often as it
+ * is started. */
+static void a_hub_that_lost_its_disk_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    static const enum topology central = TOPOLOGY_CENTRAL;
+    struct bench b;
+    struct buf stored = {0};
+    bench_member_of(&b, 3, TOPOLOGY_CENTRAL, 1);
+    assert_int_equal(ring_value_encode(&node_ring(b.node)->value, &stored), KV_OK);
+    bench_destroy(&b);
+
+    struct node_config *c = bench_config(3);
+    c->topology = &central;
+    c->store_id = 4711;
+    bench_start(&b, c);
+    struct event e = {.type = EV_PEER_CONNECTED, .peer = 2};
+    step(&b, &e);
+    struct message m = message_of(&b, MSG_RING);
+    m.ring.value = blob_copy(buf_bytes(&stored));
+    say(&b, to_peer(2), &m);
+    written(&b, meta_write(&b, META_RING)->op, KV_OK);
+    leaves_as_a_hub_without_its_store(&b);
+
+    c = bench_config(3);
+    c->store_id = 4711;
+    c->ring = buf_bytes(&stored);
+    bench_start(&b, c);
+    leaves_as_a_hub_without_its_store(&b);
+    buf_deinit(&stored);
+}
+
 static void founders_take_the_first_by_name(void **state)
 {
     (void)state;
@@ -262,6 +303,7 @@ int main(void)
         cmocka_unit_test(the_hub_decides_alone),
         cmocka_unit_test(nodes_of_another_opinion_are_refused_by_name),
         cmocka_unit_test(a_node_cannot_be_started_as_another),
+        cmocka_unit_test(a_hub_that_lost_its_disk_does_not_wait_for_ever),
         cmocka_unit_test(founders_take_the_first_by_name),
         cmocka_unit_test(members_believe_the_hub_and_nobody_else),
     };
