@@ -240,10 +240,10 @@ static bool is_who_it_should_be(const struct node *n, const struct peer *p, cons
 }
 
 /* What was on its way for long, or was found waiting by a process that had stood still, says what time it
- * was. */
+ * was; and no clock shows more than a stamp can hold. */
 static void learn_clock(const struct node *n, struct peer *p, const struct msg_welcome *w)
 {
-    if (n->now.mono_us - p->hello_us > CLOCK_ROUND_TRIP_US)
+    if (n->now.mono_us - p->hello_us > CLOCK_ROUND_TRIP_US || w->wall_ms > hlc_to_ms(UINT64_MAX))
         return;
     p->wall_offset_ms = (int64_t)w->wall_ms - (int64_t)(n->now.mono_us / 1000);
     p->offset_known = true;

@@ -12,10 +12,11 @@ uint64_t mark_due_hlc(const struct row *row)
 {
     uint64_t dead = row->flags & ROW_TOMBSTONE ? row->stamp.hlc : row->expires_hlc;
     uint64_t margin = hlc_from_ms(PURGE_MARGIN_MS);
-    if (dead == 0 || dead > UINT64_MAX - margin)
+    if (dead == 0)
         return 0;
-    /* A row may have been expired when it was written. */
-    return (dead > row->stamp.hlc ? dead : row->stamp.hlc) + margin;
+    if (dead < row->stamp.hlc)
+        dead = row->stamp.hlc; /* it may have been expired when it was written */
+    return dead > UINT64_MAX - margin ? 0 : dead + margin;
 }
 
 static uint64_t ready_us(const struct purge_turn *t, const struct mark *m)

@@ -62,6 +62,24 @@ static void a_few_peers_are_not_believed(void **state)
     bench_destroy(&b);
 }
 
+/* It is not even computed with: the difference to it is no number of milliseconds. */
+static void what_no_clock_can_show_is_not_believed(void **state)
+{
+    (void)state;
+    struct bench b;
+    member_of_five(&b);
+    int64_t before = peers_find(b.node, 2)->wall_offset_ms;
+    struct message m = message_of(&b, MSG_WELCOME);
+    m.welcome = (struct msg_welcome){.cluster = "test", .name = "n2", .wall_ms = UINT64_C(1) << 63};
+    say(&b, to_peer(2), &m);
+    assert_int_equal(peers_find(b.node, 2)->wall_offset_ms, before);
+    m = message_of(&b, MSG_WELCOME);
+    m.welcome = (struct msg_welcome){.cluster = "test", .name = "n2", .wall_ms = b.now.wall_ms + 7};
+    say(&b, to_peer(2), &m);
+    assert_int_equal(peers_find(b.node, 2)->wall_offset_ms, before + 7);
+    bench_destroy(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -69,6 +87,7 @@ int main(void)
         cmocka_unit_test(a_clock_far_ahead_is_held_back),
         cmocka_unit_test(a_clock_behind_is_pulled_along),
         cmocka_unit_test(a_few_peers_are_not_believed),
+        cmocka_unit_test(what_no_clock_can_show_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,18 @@ static void what_lives_stays(void **state)
     world_destroy(w);
 }
 
+/* Rows that come by repair are never refused for their stamp: it may be any number. */
+static void a_row_of_the_last_moment_of_all_stays(void **state)
+{
+    (void)state;
+    struct world *w = world_create(1, false);
+    struct row row = mortal_row(UINT64_MAX - 1, hlc_of(w, 1));
+    write_homes(w, 0, &row);
+    assert_true(world_run(w, 2 * ROUND_US));
+    assert_int_equal(rows_left(w), HOMES);
+    world_destroy(w);
+}
+
 static void an_expired_row_is_purged_when_it_is_dead(void **state)
 {
     (void)state;
@@ -207,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deleted_key_is_purged_everywhere),
         cmocka_unit_test(what_lives_stays),
+        cmocka_unit_test(a_row_of_the_last_moment_of_all_stays),
         cmocka_unit_test(an_expired_row_is_purged_when_it_is_dead),
         cmocka_unit_test(whole_partitions_are_purged_at_a_time),
         cmocka_unit_test(nothing_is_asked_while_a_member_is_away),
