@@ -67,6 +67,7 @@
  *     KV_E_TOO_LARGE, KV_E_INVALID, KV_E_NOT_PERMITTED   refused; asking again will not help
  *     KV_E_NO_NODE        no node could be reached at all
  *     KV_E_WRONG_CLUSTER, KV_E_VERSION   the node spoken to is not one of ours, or of another age
+ *     KV_E_NOT_COORDINATOR   with `via`, where the topology has a hub: the hub answers that, not this node
  *     KV_E_CLOSED         kv_close came first, and nothing had been sent
  *
  * Calls return KV_OK, and then their callback is called exactly once, later, from the loop; or an error, and
@@ -377,7 +378,9 @@ struct kv_change {
 };
 
 struct kv_changed {
-    int status; /* KV_OK: in the ring's queue, or in force already. KV_E_INVALID: `message` says why not */
+    /* KV_OK: in the ring's queue, or in force already. KV_E_INVALID, KV_E_NOT_PERMITTED (a hub does not go),
+     * KV_E_DUPLICATE_ID (it is a member, and alive): `message` says why not. */
+    int status;
     const char *message;
     const char *node; /* that answered */
     uint64_t epoch;   /* of the ring that has it; of a plan: that it was made from */
@@ -390,9 +393,10 @@ struct kv_changed {
 
 typedef void (*kv_change_fn)(const struct kv_changed *changed, void *arg);
 
-/* Asks for a change of the ring. It is answered when a majority of the members has put it into the queue,
- * where it outlives any node; that it is made shows kv_status. Asking twice is asking once, so it is asked
- * again, through another node, when one is lost. Of `request` only timeout_ms (0: 10 s) and via count. */
+/* Asks for a change of the ring. It is answered when a majority of the members, or the hub where there is
+ * one, has put it into the queue, where it outlives any node; that it is made shows kv_status. Asking twice
+ * is asking once, so it is asked again, through another node, when one is lost. Of `request` only timeout_ms
+ * (0: 10 s) and via count. */
 int kv_change(struct kv *kv, const struct kv_change *change, const struct kv_request *request,
               kv_change_fn done, void *arg);
 
@@ -409,8 +413,10 @@ typedef void (*kv_repair_fn)(const struct kv_repair_begun *begun, void *arg);
 
 /* Orders one node (`request->via`, or any) to compare everything it holds with all other homes at once, and
  * not to trust what it remembers of its rows: for a store that was damaged, or that is not trusted. Without
- * such an order nodes compare all the time, within ten minutes, but by what was written. It is answered when
- * it has begun; how much is left says the counter entropy_repair_left (kv_stats). */
+ * such an order nodes compare all the time, within ten minutes (kvd --repair-interval), but by what was
+ * written. It is answered when it has begun; how much is left says the counter entropy_repair_left
+ * (kv_stats), and entropy_rows_young how often a row was kept back, being younger than two seconds or stamped
+ * ahead of the node's clock. */
 int kv_repair(struct kv *kv, const struct kv_request *request, kv_repair_fn done, void *arg);
 
 /* ---- Faults: for nodes started with --lab ---- */

@@ -42,8 +42,8 @@ enum {
 static const struct argp_option OPTIONS[] = {
     {0, 0, 0, 0, "What is done:", 1},
     {"workload", KEY_WORKLOAD, "a|b|c|d|f|put|get", 0,
-     "a: half reads, half updates; b: 5 % updates; c: reads; d: reads of the latest, 5 % inserts; f: half "
-     "read-modify-write (YCSB's); put; get",
+     "YCSB's a: half reads, half updates; b: 5 % updates; c: reads; d: reads of the latest, 5 % inserts; f: "
+     "half read-modify-write. Or put; get",
      0},
     {"load", KEY_LOAD, 0, 0, "First write every record once", 0},
     {"records", KEY_RECORDS, "N", 0, "Keys there are (10000)", 0},
@@ -168,20 +168,23 @@ static const char DOC[] =
     "  kvbench timeline --bucket 100 run.jsonl > availability.csv\n"
     "  kvbench clock > events; kvbench timeline --phases --events events run.jsonl\n"
     "  kvbench names --ops 10000 --rate 1000 --json\n\n"
-    "check reads what each key that was put holds now, and shows the few operations that prove a violation:\n"
-    "  lost    an acknowledged put; the key is absent, or holds a put that had ended before it began\n"
-    "  own     a strict get that returned something older than its client had put or read before\n"
-    "  linear  answers of a key, all of whose operations are strict, that no order of them explains\n"
-    "  absent  a value that came back after its delete was acknowledged, it was seen to be gone, or "
-    "expired\n\n"
-    "timeline prints CSV: operations that began in each span of time, those that failed, gets that missed a "
-    "key\n"
-    "that was there or were stale, the percentage answered, latencies of those answered, the time until "
-    "nothing\n"
-    "failed any more (empty: until the end something did), the longest time without any answer.\n"
+    "check reads what each key that was put holds now, and shows the few operations\n"
+    "that prove a violation:\n"
+    "  lost    an acknowledged put; the key is absent, or holds a put that had ended\n"
+    "          before it began\n"
+    "  own     a strict get that returned something older than its client had put or\n"
+    "          read before\n"
+    "  linear  answers of a key, all of whose operations are strict, that no order\n"
+    "          of them explains\n"
+    "  absent  a value that came back after its delete was acknowledged, it was seen\n"
+    "          to be gone, or expired\n\n"
+    "timeline prints CSV: operations that began in each span of time, those that\n"
+    "failed, gets that missed a key that was there or were stale, the percentage\n"
+    "answered, latencies of those answered, the time until nothing failed any more\n"
+    "(empty: until the end something did), the longest time without any answer.\n"
     "clock prints the time of histories, which is monotonic, in nanoseconds.\n"
-    "names changes --ops names through random nodes and asks every node until all answer with the new "
-    "value.\n\n"
+    "names changes --ops names through random nodes and asks every node until all\n"
+    "answer with the new value.\n\n"
     "Exit status: 0 ok, 1 check found violations, 2 wrong usage, 7 no node reachable.";
 
 static const struct argp PARSER = {
@@ -217,7 +220,8 @@ static int run(const struct bench_options *o)
 {
     struct workload probe;
     if (o->file_count)
-        return usage("what does that word mean? Only 'check HISTORY...' takes words");
+        return usage(
+            "what do these words mean? There are check HISTORY..., timeline HISTORY..., names and clock");
     if (!o->workload && !o->load)
         return usage("--workload or --load is needed");
     if (o->workload && workload_init(&probe, o->workload, DIST_UNIFORM, 2, false, 1) != KV_OK)

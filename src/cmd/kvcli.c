@@ -76,7 +76,7 @@ static const struct argp_option OPTIONS[] = {
      "This node only (name or HOST:PORT): it coordinates, nobody else is contacted", 0},
     {"timeout", KEY_TIMEOUT, "MS", 0, "Give up after this long (2 s, and 1 s more for each MiB of value)", 0},
     {"read", 'r', "R", 0, "Replicas that must answer a get (a majority)", 0},
-    {"write", 'w', "W", 0, "Replicas that must have a put on disk (a majority)", 0},
+    {"write", 'w', "W", 0, "Replicas that must have a put on disk (majority)", 0},
     {"strict", KEY_STRICT, 0, 0, "Only a key's homes count: linearizable with majorities", 0},
     {"json", KEY_JSON, 0, 0, "One JSON object a line", 0},
     {"verbose", 'v', 0, 0, "Say what was asked of whom", 0},
@@ -173,12 +173,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const char DOC[] =
+    /* In front of \v: what stands above the options. */
     "Puts, gets and looks around in a Gureum cluster. Any reachable node will do.\v"
     "Commands (kvcli help COMMAND for one of them):\n"
     "  put KEY VALUE|-|@FILE    get KEY    del KEY    scan [PREFIX]\n"
     "  load FILE    dump [PREFIX]    check FILE\n"
-    "  status    ring    where KEY    stats [NODE]    explain get KEY | put KEY VALUE    watch\n"
-    "  node list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE\n"
+    "  status    ring    where KEY    stats [NODE]    watch\n"
+    "  explain get KEY | put KEY VALUE\n"
+    "  node list | leave NAME | remove NAME | replace NAME | weight NAME W |\n"
+    "       zone NAME ZONE | add NAME --plan\n"
     "  repair [NODE]\n"
     "  fault list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS\n"
     "Without a command: a prompt, with history and completion.\n\n"
@@ -191,7 +194,8 @@ static const char DOC[] =
     "  kvcli load words.tsv && kvcli check words.tsv\n"
     "  kvcli node leave n3 --plan && kvcli node leave n3\n\n"
     "Exit status: 0 ok, 1 not found (or check found differences), 2 wrong usage,\n"
-    "3 unavailable and nothing was tried, 4 timeout with unknown outcome, 6 refused, 7 no node reachable.";
+    "3 unavailable and nothing was tried, 4 timeout with unknown outcome, 6 refused,\n"
+    "7 no node reachable.";
 
 static const struct argp PARSER = {OPTIONS, parse, "[COMMAND [ARGUMENT...]]", DOC, 0, 0, 0};
 

@@ -39,17 +39,14 @@ static const struct argp_option OPTIONS[] = {
     {"cluster", KEY_CLUSTER, "NAME", 0, "The cluster's name (gureum)", 0},
     {"replicas", KEY_REPLICAS, "N", 0, "Copies of each key; fixed by the founders (3)", 0},
     {"topology", KEY_TOPOLOGY, "ring|central|directory", 0,
-     "The same on all nodes: every node equal; or one, the hub, keeps the list of members and coordinates "
-     "all "
-     "requests (central), or keeps the list only (directory) (ring)",
+     "The same on all nodes. All are equal (ring, the default); or one, the hub, keeps the list of members "
+     "and coordinates all requests (central), or keeps the list only (directory)",
      0},
     {"hub", KEY_HUB, "NAME", 0, "The hub, where the topology has one (the first founder by name)", 0},
     {"zone", 'z', "ZONE", 0, "Copies of a key go to different zones while there are enough", 0},
     {"weight", 'w', "1..16", 0, "Its share of the keys, relative to the others (1)", 0},
     {"sync", 's', "always|interval|none", 0,
-     "When an acknowledged write is on disk: before the answer, within 0.1 s, or when the system likes "
-     "(always)",
-     0},
+     "When an acknowledged write is on disk: before the answer, within 0.1 s, some time (always)", 0},
     {"transfer-rate", KEY_RATE, "MIB", 0,
      "While the ring changes: take over and give at most so many MiB a second (32)", 0},
     {"repair-interval", KEY_REPAIR, "SECONDS", 0,
@@ -205,18 +202,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const char DOC[] =
+    /* In front of \v: what stands above the options. */
     "A node of a Gureum cluster: a key-value store of equal peers.\v"
     "Examples:\n"
     "  kvd --name n1 --data n1.data --listen 127.0.0.1:7601 \\\n"
     "      --initial n1=127.0.0.1:7601,n2=127.0.0.1:7602,n3=127.0.0.1:7603\n"
-    "  kvd --name n4 --data n4.data --listen 127.0.0.1:7604 --join 127.0.0.1:7601,127.0.0.1:7602\n"
+    "  kvd --name n4 --data n4.data --listen 127.0.0.1:7604 \\\n"
+    "      --join 127.0.0.1:7601,127.0.0.1:7602\n"
     "  kvd --name n1 ... --topology central --hub n1        # on every node\n"
     "  kvd --config /etc/gureum/n1.conf\n\n"
-    "A restarted node needs --name, --data and --listen only: the rest is in its data. One whose data is "
-    "lost\n"
-    "joins anew under its name, with --join, and takes its place over from the others.\n"
-    "SIGTERM: stops taking requests, finishes those in flight, syncs, leaves with 0. Exit 1: could not\n"
-    "start or go on, with the reason in the log; 2: wrong usage; 70: the disk failed.";
+    "A restarted node needs --name, --data and --listen only: the rest is in its\n"
+    "data. One whose data is lost joins anew under its name, with --join, and takes\n"
+    "its place over from the others; a hub cannot.\n"
+    "SIGTERM: stops taking requests, finishes those in flight, syncs, leaves with 0.\n"
+    "Exit 1: could not start or go on, with the reason in the log; 2: wrong usage;\n"
+    "70: the disk failed.";
 
 static const struct argp PARSER = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
 

@@ -13,6 +13,9 @@ stamp='[0-9a-f]{16}-[0-9a-f]{16}'
 for program in kvcli kvd kvbench; do
     exits "$program --version" 0 "^$program \(Gureum\) [0-9]+\.[0-9]+" "$program" --version
     exits "$program --help has examples" 0 'Usage: .*Examples:' "$program" --help
+    # argp breaks its own columns where a text ends at an unlucky byte.
+    equals "... and is set in columns of a terminal" '' \
+        "$("$program" --help | awk 'length > 80 || /^ {8,28}[-=]/ || (/^[^ ]/ && before ~ /^ +-/); { before = $0 }')"
     exits "$program with an unknown option" 2 "unrecognized option '--no-such'" "$program" --no-such
 done
 exits "cluster.sh --version" 0 '^cluster.sh \(Gureum\)' "$TOP/scripts/cluster.sh" --version
