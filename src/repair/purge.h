@@ -56,6 +56,7 @@
 #define PURGE_LAG_MAX_US     UINT64_C(30000000)  /* ... not longer than this */
 #define PURGE_WATCH_US       UINT64_C(150000000) /* a watch that nobody asks for again is dropped */
 #define PURGE_HOLD_US        UINT64_C(10000000)  /* a hold that no DELETE ends does */
+#define PURGE_HOLDS_MAX      64u /* of one partition: rounds that ended before their DELETE leave one */
 #define PURGE_MARGIN_MS      (2 * CLOCK_DRIFT_MAX_MS) /* that two clocks may differ by, and more */
 #define PURGE_PAGE_BYTES     (32u << 10)              /* of keys in one round */
 #define PURGE_ROUNDS_MAX     1024u

@@ -89,8 +89,14 @@ void guard_wrote(struct purge *p, uint32_t partition, uint64_t token)
 
 /* ---- holds */
 
+/* KV_E_OVERLOADED, KV_E_NO_MEMORY. */
 static int hold_begin(struct purge *p, const struct purge_turn *t, const struct msg_purge *m)
 {
+    uint32_t held = 0;
+    list_each (node, &p->holds)
+        held += container_of(node, struct hold, link)->partition == m->partition;
+    if (held >= PURGE_HOLDS_MAX)
+        return KV_E_OVERLOADED;
     struct hold *h = calloc(1, sizeof *h);
     if (!h)
         return KV_E_NO_MEMORY;

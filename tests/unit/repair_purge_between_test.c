@@ -444,6 +444,31 @@ static void strange_questions_are_refused(void **state)
     world_destroy(w);
 }
 
+/* Rounds that reach STILL here, and end there because another home is busy, leave their holds behind. */
+static void holds_of_rounds_that_ended_are_bounded(void **state)
+{
+    (void)state;
+    struct world *w = world_create(1, false);
+    uint32_t driver = nth(w, 0, 0), home = nth(w, 0, 1), partition = partition_of(w, 0), refused = 0;
+    struct row_version row = {bytes_str(w->keys[0]), {9, 9}};
+    for (uint32_t i = 0; i < 300; i++) {
+        struct message m = {
+            .type = MSG_PURGE, .id = 77, .purge = {PURGE_STILL, partition, hlc_of(w, 1) + i, 5, 1, &row}};
+        struct purge_turn t = turn_of(w, home);
+        purge_asked(w->places[home].purge, &t, to_peer(driver), driver, false, &m);
+        collect(w, home);
+        while (w->op_count)
+            world_serve(w, 0, KV_OK);
+        refused += w->mails[0]->m.purge_reply.status == KV_E_OVERLOADED;
+        free(mail_take(w, 0));
+    }
+    assert_int_equal(w->places[home].held[partition], PURGE_HOLDS_MAX);
+    assert_int_equal(refused, 300 - PURGE_HOLDS_MAX);
+    assert_true(world_run(w, PURGE_HOLD_US + SECOND));
+    assert_int_equal(w->places[home].held[partition], 0);
+    world_destroy(w);
+}
+
 /* Answers that fit no question. */
 static void strange_answers_are_ignored(void **state)
 {
@@ -505,6 +530,7 @@ int main(void)
         cmocka_unit_test(a_row_on_its_way_is_waited_for),
         cmocka_unit_test(a_store_that_fails_stops_the_round),
         cmocka_unit_test(strange_questions_are_refused),
+        cmocka_unit_test(holds_of_rounds_that_ended_are_bounded),
         cmocka_unit_test(strange_answers_are_ignored),
         cmocka_unit_test(a_key_that_stays_is_looked_for_less_and_less),
     };
