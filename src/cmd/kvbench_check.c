@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/common_file.h"
 #include "cmd/common_lines.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
@@ -152,7 +153,7 @@ static int read_live(struct check *c)
 
 static int read_dump(struct check *c)
 {
-    FILE *f = fopen(c->o->final, "rb");
+    FILE *f = file_open(c->o->final);
     if (!f) {
         fprintf(stderr, "kvbench: cannot read %s: %m\n", c->o->final);
         return KV_E_IO;

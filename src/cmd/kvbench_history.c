@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/common_file.h"
 #include "kv_error.h"
 
 static const char *const OPS[] = {
@@ -278,7 +279,7 @@ int history_read(FILE *f, int (*visit)(const struct history_line *line, void *ar
 int history_read_file(const char *name, int (*visit)(const struct history_line *line, void *arg), void *arg)
 {
     uint64_t line = 0;
-    FILE *f = fopen(name, "rb");
+    FILE *f = file_open(name);
     if (!f) {
         fprintf(stderr, "kvbench: cannot read %s: %m\n", name);
         return KV_E_IO;

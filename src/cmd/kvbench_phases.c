@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/common_file.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
 #include "cmd/kvbench_timeline.h"
@@ -56,7 +57,7 @@ static int read_events(struct phases *p, const char *name)
 {
     char line[256];
     int number = 0, status = 0;
-    FILE *f = fopen(name, "rb");
+    FILE *f = file_open(name);
     if (!f) {
         fprintf(stderr, "kvbench: cannot read %s: %m\n", name);
         return 2;

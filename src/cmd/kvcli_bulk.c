@@ -1,5 +1,6 @@
 /* load, check and dump: many requests in flight on one handle. A handle's puts of one key keep their order,
  * because their stamps are minted in the order of the calls. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -7,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "cmd/kvcli.h"
+#include "cmd/common_file.h"
 #include "cmd/common_lines.h"
 
 #define BULK_WINDOW       512u        /* requests in flight */
@@ -19,8 +21,8 @@ struct bulk {
     const char *verb; /* "loaded" */
     struct lines lines;
     FILE *failed;
-    uint64_t size; /* of the file; 0: unknown */
-    uint64_t done, bad, missing;
+    uint64_t size;               /* of the file; 0: unknown */
+    uint64_t done, bad, missing; /* lines: all that are done with, and two kinds of them */
     uint32_t in_flight;
     uint64_t in_flight_bytes;
     double begun, drawn;
@@ -36,6 +38,16 @@ struct item {
     size_t key_len, value_len;
     uint8_t data[]; /* key, value */
 };
+
+static struct bytes item_key(const struct item *it)
+{
+    return bytes_of(it->data, it->key_len);
+}
+
+static struct bytes item_value(const struct item *it)
+{
+    return bytes_of(it->data + it->key_len, it->value_len);
+}
 
 static double seconds(void)
 {
@@ -59,7 +71,8 @@ static void draw_progress(struct bulk *b, bool last)
         fputs("\r\033[K", stderr);
 }
 
-static void complain(struct bulk *b, const struct item *it, const char *what)
+/* A line that came to nothing; its key is empty where none could be read. The first few are told of. */
+static void complain(struct bulk *b, uint64_t line, struct bytes key, const char *what)
 {
     if (b->bad + b->missing > BULK_SHOWN_MAX)
         return;
@@ -68,9 +81,17 @@ static void complain(struct bulk *b, const struct item *it, const char *what)
         return;
     }
     buf_clear(&b->text);
-    if (lines_escape(bytes_of(it->data, it->key_len > 200 ? 200 : it->key_len), &b->text) == KV_OK)
-        fprintf(stderr, "%skvcli: line %llu: %.*s: %s\n", b->progress ? "\r\033[K" : "",
-                (unsigned long long)it->number, (int)b->text.len, (const char *)b->text.data, what);
+    if (lines_escape(bytes_of(key.data, key.len > 200 ? 200 : key.len), &b->text) == KV_OK)
+        fprintf(stderr, "%skvcli: line %llu: %.*s%s%s\n", b->progress ? "\r\033[K" : "",
+                (unsigned long long)line, (int)b->text.len, (const char *)b->text.data, key.len ? ": " : "",
+                what);
+}
+
+static void line_failed(struct bulk *b, uint64_t line, struct bytes key, const char *what)
+{
+    complain(b, line, key, what);
+    b->done++;
+    b->bad++;
 }
 
 static void write_line(FILE *f, struct buf *text, struct bytes key, struct bytes value)
@@ -96,13 +117,12 @@ static void on_put(const struct kv_result *r, void *arg)
 {
     struct item *it = arg;
     struct bulk *b = it->bulk;
-    b->done++;
-    if (r->status != KV_OK) {
-        complain(b, it, r->message);
-        b->bad++;
+    if (r->status == KV_OK) {
+        b->done++;
+    } else {
+        line_failed(b, it->number, item_key(it), r->message);
         if (b->failed)
-            write_line(b->failed, &b->text, bytes_of(it->data, it->key_len),
-                       bytes_of(it->data + it->key_len, it->value_len));
+            write_line(b->failed, &b->text, item_key(it), item_value(it));
     }
     item_done(it);
 }
@@ -111,16 +131,16 @@ static void on_get(const struct kv_result *r, void *arg)
 {
     struct item *it = arg;
     struct bulk *b = it->bulk;
-    b->done++;
     if (r->status == KV_E_NOT_FOUND) {
-        complain(b, it, r->proven ? "missing" : "missing (not proven)");
+        complain(b, it->number, item_key(it), r->proven ? "missing" : "missing (not proven)");
+        b->done++;
         b->missing++;
     } else if (r->status != KV_OK) {
-        complain(b, it, r->message);
-        b->bad++;
-    } else if (!bytes_eq(bytes_of(r->value, r->value_len), bytes_of(it->data + it->key_len, it->value_len))) {
-        complain(b, it, "another value");
-        b->bad++;
+        line_failed(b, it->number, item_key(it), r->message);
+    } else if (!bytes_eq(bytes_of(r->value, r->value_len), item_value(it))) {
+        line_failed(b, it->number, item_key(it), "another value");
+    } else {
+        b->done++;
     }
     item_done(it);
 }
@@ -135,7 +155,7 @@ static void bulk_send(struct bulk *b)
     struct bytes key = buf_bytes(&b->lines.key), value = buf_bytes(&b->lines.value);
     struct item *it = malloc(sizeof *it + key.len + value.len);
     if (!it) {
-        b->bad++;
+        line_failed(b, b->lines.number, key, kv_error_text(KV_E_NO_MEMORY));
         return;
     }
     *it = (struct item){b, b->lines.number, key.len, value.len};
@@ -150,9 +170,7 @@ static void bulk_send(struct bulk *b)
         b->in_flight_bytes += value.len;
         return;
     }
-    b->done++;
-    complain(b, it, kv_error_text(rc));
-    b->bad++;
+    line_failed(b, it->number, key, kv_error_text(rc));
     if (b->failed)
         write_line(b->failed, &b->text, key, value);
     free(it);
@@ -165,16 +183,14 @@ static void bulk_pump(struct bulk *b)
         int rc = lines_next(&b->lines);
         if (rc == 0 || rc == KV_E_IO) {
             if (rc == KV_E_IO)
-                fprintf(stderr, "kvcli: the file cannot be read on: %m\n"), b->bad++;
+                line_failed(b, b->lines.number + 1, bytes_of(NULL, 0), strerror(errno));
             b->lines.file = NULL;
             break;
         }
         if (rc == 1) {
             bulk_send(b);
         } else {
-            fprintf(stderr, "kvcli: line %llu: no KEY<TAB>VALUE, or a wrong escape\n",
-                    (unsigned long long)b->lines.number);
-            b->bad++;
+            line_failed(b, b->lines.number, bytes_of(NULL, 0), "no KEY<TAB>VALUE, or a wrong escape");
         }
     }
     draw_progress(b, false);
@@ -202,7 +218,7 @@ static FILE *open_input(const char *path, uint64_t *size)
 {
     if (strcmp(path, "-") == 0)
         return stdin;
-    FILE *f = fopen(path, "rb");
+    FILE *f = file_open(path);
     if (!f)
         fprintf(stderr, "kvcli: cannot read %s: %m\n", path);
     else if (fseek(f, 0, SEEK_END) == 0) {

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/common_file.h"
 #include "cmd/kvcli.h"
 
 #define READ_MAX (65u << 20) /* above the largest value any node takes: the node says the exact limit */
@@ -42,7 +43,7 @@ int cli_read_value(struct cli *cli, const char *word, void **data, size_t *len)
         *data = strdup(word);
         return *data ? KV_OK : KV_E_NO_MEMORY;
     }
-    FILE *f = input ? stdin : fopen(word + 1, "rb");
+    FILE *f = input ? stdin : file_open(word + 1);
     if (!f) {
         fprintf(stderr, "kvcli: cannot read %s: %m (a value that begins with @ needs --literal)\n", word + 1);
         return KV_E_INVALID;
