@@ -202,7 +202,7 @@ build() {
     "$TOP/scripts/deps.sh"
     local log
     log=$(mktemp)
-    if make -C "$TOP" -n all 2>/dev/null | grep -q "' CC "; then
+    if [[ $(make -C "$TOP" -n all 2>/dev/null) == *"' CC "* ]]; then
         say "building (about a minute the first time) ..."
     fi
     make -C "$TOP" -j"$(nproc)" all >"$log" 2>&1 || { tail -n 40 "$log" >&2; rm -f "$log"; die "the build failed"; }
