@@ -14,7 +14,8 @@
     X(KV_E_TIMEOUT, -3, "timeout", "no answer in time; the outcome is unknown and it may still be applied") \
     X(KV_E_OVERLOADED, -4, "overloaded", "a limit is reached or a disk is full; try again later")           \
     X(KV_E_TOO_LARGE, -5, "too_large", "key, value or message is above its limit")                          \
-    X(KV_E_INVALID, -6, "invalid", "the request makes no sense or its stamp is too far ahead")              \
+    X(KV_E_INVALID, -6, "invalid",                                                                          \
+      "the request makes no sense (R or W above the replicas?) or its stamp is too far ahead")              \
     X(KV_E_NOT_PERMITTED, -7, "not_permitted", "this node does not allow that")                             \
     X(KV_E_NO_NODE, -8, "no_node", "no node could be reached")                                              \
     /* Between nodes. */                                                                                    \

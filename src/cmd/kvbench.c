@@ -47,10 +47,10 @@ static const struct argp_option OPTIONS[] = {
      0},
     {"load", KEY_LOAD, 0, 0, "First write every record once", 0},
     {"records", KEY_RECORDS, "N", 0, "Keys there are (10000)", 0},
-    {"value-size", KEY_VALUE, "BYTES", 0, "(100)", 0},
+    {"value-size", KEY_VALUE, "BYTES", 0, "Bytes of each value (100)", 0},
     {"distribution", KEY_DIST, "zipfian|uniform", 0, "How keys are chosen (zipfian, theta 0.99)", 0},
     {"unique", KEY_UNIQUE, 0, 0, "Puts only, each to a key of its own: what is lost cannot hide", 0},
-    {"key-prefix", KEY_PREFIX, "TEXT", 0, "(user)", 0},
+    {"key-prefix", KEY_PREFIX, "TEXT", 0, "What every key begins with (user)", 0},
     {"seed", KEY_SEED, "S", 0, "Same seed, same operations (1)", 0},
     {0, 0, 0, 0, "How hard, how long:", 2},
     {"clients", KEY_CLIENTS, "N", 0, "Clients, each with connections of its own (50)", 0},
@@ -62,7 +62,7 @@ static const struct argp_option OPTIONS[] = {
     {"nodes", 'n', "HOST:PORT,...", 0, "Nodes to begin with; else $KV_NODES, else 127.0.0.1:7601 to 7605", 0},
     {"via", KEY_VIA, "NODE", 0, "This node only", 0},
     {"read", 'r', "R", 0, "Replicas that must answer a get (a majority)", 0},
-    {"write", 'w', "W", 0, "Replicas that must have a put on disk (a majority)", 0},
+    {"write", 'w', "W", 0, "Replicas that must have stored a put (a majority)", 0},
     {"strict", KEY_STRICT, 0, 0, "Only homes count", 0},
     {"timeout", KEY_TIMEOUT, "MS", 0, "Of an operation (2000)", 0},
     {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
@@ -80,8 +80,7 @@ static const struct argp_option OPTIONS[] = {
     {"no-final", KEY_NO_FINAL, 0, 0, "Judge the history alone, ask nobody what the store holds now", 0},
     {"skew-ms", KEY_SKEW, "MS", 0,
      "Puts of different clients closer than this are not ordered by the store's promise, unless they are "
-     "strict "
-     "(10)",
+     "strict (10)",
      0},
     {0, 0, 0, 0, "timeline (and --skew-ms, --json):", 6},
     {"bucket", KEY_BUCKET, "MS", 0, "A line for so much time (100)", 0},
@@ -166,7 +165,8 @@ static const char DOC[] =
     "  kvbench check run.jsonl\n"
     "  kvbench check --no-final run.jsonl\n"
     "  kvbench timeline --bucket 100 run.jsonl > availability.csv\n"
-    "  kvbench clock > events; kvbench timeline --phases --events events run.jsonl\n"
+    "  printf '%s\\tkill\\n' $(kvbench clock) >> events      # a phase begins, during a run\n"
+    "  kvbench timeline --phases --events events run.jsonl\n"
     "  kvbench names --ops 10000 --rate 1000 --json\n\n"
     "check reads what each key that was put holds now, and shows the few operations\n"
     "that prove a violation:\n"

@@ -62,9 +62,9 @@ void bench_report(const struct bench_options *o, const char *phase, const struct
         const struct histogram *h = &r->latency[i];
         if (!h->count)
             continue;
-        printf("  %-18s", BENCH_OP_WORDS[i]);
+        printf("  %-8s", BENCH_OP_WORDS[i]);
         for (size_t q = 0; q < QUANTILE_COUNT; q++)
-            printf("  %s %llu us", QUANTILES[q].text,
+            printf("  %s %llu", QUANTILES[q].text,
                    (unsigned long long)histogram_quantile(h, QUANTILES[q].part));
         printf("  max %llu us\n", (unsigned long long)h->max);
     }

@@ -246,12 +246,12 @@ static void on_second(uv_timer_t *timer)
     struct run *r = timer->data;
     uint64_t failed = failed_of(r->result);
     if (r->lines)
-        fprintf(stderr, "%5.0f s  %8llu ops/s  p50 %6llu us  p99 %6llu us  max %7llu us  %llu failed\n",
-                (double)(uv_hrtime() - r->begun_ns) / 1e9,
-                (unsigned long long)(r->result->ops - r->shown_ops),
-                (unsigned long long)histogram_quantile(&r->interval, 0.5),
-                (unsigned long long)histogram_quantile(&r->interval, 0.99),
-                (unsigned long long)r->interval.max, (unsigned long long)(failed - r->shown_failed));
+        fprintf(
+            stderr, "%5.0f s %7llu ops/s %6llu failed  p50 %6llu  p99 %6llu  max %7llu us\n",
+            (double)(uv_hrtime() - r->begun_ns) / 1e9, (unsigned long long)(r->result->ops - r->shown_ops),
+            (unsigned long long)(failed - r->shown_failed),
+            (unsigned long long)histogram_quantile(&r->interval, 0.5),
+            (unsigned long long)histogram_quantile(&r->interval, 0.99), (unsigned long long)r->interval.max);
     r->shown_ops = r->result->ops;
     r->shown_failed = failed;
     histogram_reset(&r->interval);
@@ -354,5 +354,8 @@ int bench_run(const struct bench_options *o, bool load_phase, struct bench_resul
         fprintf(stderr, "kvbench: cannot write %s: %m\n", o->history);
         return 2;
     }
-    return out->ops && out->by_status[BS_NO_NODE] == out->ops ? 7 : 0;
+    if (out->ops == 0 || out->by_status[BS_NO_NODE] < out->ops)
+        return 0;
+    fprintf(stderr, "kvbench: %s\n", kv_error_text(KV_E_NO_NODE));
+    return 7;
 }

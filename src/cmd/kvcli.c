@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cmd/version.h"
+#include "model/limits.h"
 
 const struct cli_command CLI_COMMANDS[] = {
     {"put", "KEY VALUE|-|@FILE", "store a value; - reads standard input, @FILE a file", 2, 2,
@@ -29,12 +30,14 @@ const struct cli_command CLI_COMMANDS[] = {
      cmd_watch},
     {"node",
      "list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE | add NAME --plan",
-     "change the ring: a living member leaves, a dead one is removed, ...", 1, 3,
-     OPT_TSV | OPT_PLAN | OPT_NO_WAIT | OPT_WEIGHT | OPT_ZONE, cmd_node},
+     "change the ring: a living member leaves, a dead one is removed or replaced, one gets another share or "
+     "zone",
+     1, 3, OPT_TSV | OPT_PLAN | OPT_NO_WAIT | OPT_WEIGHT | OPT_ZONE, cmd_node},
     {"repair", "[NODE]", "a node (all, in turn) checks every row it holds against the other homes, now", 0, 1,
      OPT_NO_WAIT, cmd_repair},
     {"fault", "list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS",
-     "inject faults (nodes started with --lab)", 1, 2, OPT_FROM | OPT_TO | OPT_PERCENT, cmd_fault},
+     "inject faults into nodes started with --lab, as cluster.sh starts them, until they are cleared", 1, 2,
+     OPT_FROM | OPT_TO | OPT_PERCENT, cmd_fault},
     {"help", "[COMMAND]", "this, or one command's usage", 0, 1, 0, cmd_help},
     {0},
 };
@@ -192,7 +195,8 @@ static const char DOC[] =
     "  kvcli put photo @cat.jpg --ttl 3600\n"
     "  kvcli --via n2 get greeting --local\n"
     "  kvcli load words.tsv && kvcli check words.tsv\n"
-    "  kvcli node leave n3 --plan && kvcli node leave n3\n\n"
+    "  kvcli node leave n3 --plan && kvcli node leave n3\n"
+    "  kvcli fault drop --percent 30 --to n3        # kvcli fault clear ends it\n\n"
     "Exit status: 0 ok, 1 not found (or check found differences), 2 wrong usage,\n"
     "3 unavailable and nothing was tried, 4 timeout with unknown outcome, 6 refused,\n"
     "7 no node reachable.";
@@ -208,7 +212,7 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     if (c)
-        fprintf(stderr, "\nUsage: kvcli [OPTIONS] %s %s\n", c->name, c->arguments);
+        fprintf(stderr, "\nUsage: kvcli [OPTIONS] %s%s%s\n", c->name, *c->arguments ? " " : "", c->arguments);
     else
         fputs("\nUsage: kvcli [OPTIONS] COMMAND ...; 'kvcli --help' lists them\n", stderr);
     return EXIT_USAGE;
@@ -289,11 +293,29 @@ int cli_fail(const struct cli *cli, const char *key, const struct kv_result *r)
     return cli_exit_of(r->status);
 }
 
+/* The options that a command takes, without the words before the colon that say which do. */
+static void help_options(unsigned taken)
+{
+    for (const struct argp_option *o = OPTIONS; o->name || o->doc; o++)
+        for (unsigned bit = OPT_TTL; o->name && bit <= OPT_ZONE; bit <<= 1)
+            if ((taken & bit) && strcmp(o->name, cli_option_word(bit)) == 0) {
+                const char *colon = strchr(o->doc, ':');
+                printf("    --%s%s%s  %s\n", o->name, o->arg ? "=" : "", o->arg ? o->arg : "",
+                       colon ? colon + 2 : o->doc);
+            }
+    if (taken & OPT_QUORUM)
+        printf("    -r R, -w W, --strict\n");
+}
+
 int cmd_help(struct cli *cli)
 {
-    for (const struct cli_command *c = CLI_COMMANDS; c->name; c++)
-        if (cli->argc < 2 || strcmp(cli->argv[1], c->name) == 0)
-            printf("%s %s\n    %s\n", c->name, c->arguments, c->help);
+    for (const struct cli_command *c = CLI_COMMANDS; c->name; c++) {
+        if (cli->argc == 2 && strcmp(cli->argv[1], c->name) != 0)
+            continue;
+        printf("%s%s%s\n    %s\n", c->name, *c->arguments ? " " : "", c->arguments, c->help);
+        if (cli->argc == 2)
+            help_options(c->options);
+    }
     if (cli->argc == 2 && !cli_find(cli->argv[1]))
         return cli_usage(cli, "no command '%s'", cli->argv[1]);
     return EXIT_OK;
@@ -305,6 +327,17 @@ const char *cli_option_word(unsigned set)
                                         "tsv",  "failed",  "from",    "to",     "percent",
                                         "once", "plan",    "no-wait", "weight", "zone"};
     return WORDS[__builtin_ctz(set)];
+}
+
+bool cli_key_ok(const struct cli *cli, const char *key, int *exit)
+{
+    size_t len = strlen(key);
+    if (len > 0 && len <= KEY_MAX_BYTES)
+        return true;
+    char text[40];
+    snprintf(text, sizeof text, "a key has 1 to %u bytes", KEY_MAX_BYTES);
+    *exit = cli_fail_status(cli, len ? KV_E_TOO_LARGE : KV_E_INVALID, text);
+    return false;
 }
 
 static int run_command(struct cli *cli)
@@ -321,6 +354,9 @@ static int run_command(struct cli *cli)
         return cli_usage(cli, "%s does not take --%s", c->name, cli_option_word(cli->given & ~c->options));
     if (!(c->options & OPT_QUORUM) && (cli->r || cli->w || cli->strict))
         return cli_usage(cli, "%s does not take -r, -w or --strict", c->name);
+    int exit;
+    if (strncmp(c->arguments, "KEY", 3) == 0 && !cli_key_ok(cli, cli->argv[1], &exit))
+        return exit;
     return c->run(cli);
 }
 

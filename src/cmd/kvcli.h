@@ -103,6 +103,9 @@ const char *cli_option_word(unsigned set);
 
 int cli_exit_of(int status);
 
+/* Whether that can be a key; else says why not, and which exit status that is. */
+bool cli_key_ok(const struct cli *cli, const char *key, int *exit);
+
 /* Prints why something failed, with the numbers (text or JSON), and returns the exit status. */
 int cli_fail(const struct cli *cli, const char *key, const struct kv_result *r);
 int cli_fail_status(const struct cli *cli, int status, const char *message);

@@ -103,6 +103,9 @@ int cmd_explain(struct cli *cli)
         return cli_usage(cli, "explain get KEY, or explain put KEY VALUE; not '%s'", what);
     if (cli->argc != (put ? 4 : 3))
         return cli_usage(cli, put ? "explain put: KEY and VALUE" : "explain get: just a KEY");
+    int exit;
+    if (!cli_key_ok(cli, key, &exit))
+        return exit;
     struct kv *kv = cli_kv(cli);
     if (!kv)
         return EXIT_USAGE;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/common_file.h"
 #include "cmd/version.h"
 #include "kv_error.h"
 
@@ -283,7 +284,11 @@ static void read_config(const char *path, struct kvd_options *out)
     char error[4200];
     size_t n = config_table(table, names, SETTINGS_MAX);
     cfg_t *cfg = cfg_init(table, CFGF_NONE);
-    int rc = cfg_parse(cfg, path); /* prints line and reason of a mistake itself */
+    FILE *f = file_open(path);
+    cfg->filename = f ? strdup(path) : NULL;
+    int rc = f ? cfg_parse_fp(cfg, f) : CFG_FILE_ERROR; /* prints line and reason of a mistake itself */
+    if (f)
+        fclose(f);
     if (rc != CFG_SUCCESS) {
         snprintf(error, sizeof error, "--config %s %s", path,
                  rc == CFG_FILE_ERROR ? "cannot be read" : "is not understood");

@@ -45,6 +45,11 @@ wrong "nodes that are none" "nodes 'here' make no sense|'here'" -n here get a
 wrong "a cursor that is none" "cursor 'zz'" scan --cursor zz
 wrong "a file that is not there" 'cannot read .*/no/such' put a @/no/such
 wrong "a file to load that is not there" 'cannot read /no/such' load /no/such
+wrong "a file to load that is a directory" 'cannot read /tmp: Is a directory' load /tmp
+wrong "a value from a directory" 'cannot read /tmp: Is a directory' put a @/tmp
+exits "an empty key" 6 'invalid: a key has 1 to 4096 bytes' kvcli get ''
+exits "one to explain" 6 'invalid: a key has 1 to 4096 bytes' kvcli explain get ''
+exits "a key that is too long" 6 'too_large: a key has 1 to 4096 bytes' kvcli put "$(printf '%4097s' x)" v
 wrong "explain of what has no story" 'explain get KEY, or explain put KEY VALUE; not .del.' explain del a
 wrong "a fault that is none" "no fault 'crash'" fault crash
 wrong "a delay of nothing" 'how many ms' fault delay
@@ -60,6 +65,7 @@ wrong "a name that is none" "'no name' is no name" -n 127.0.0.1:1 node leave 'no
 wrong "--plan of another command" 'get does not take --plan' get a --plan
 exits "node leave where no node is" 7 'no_node' kvcli -n 127.0.0.1:1 node leave n1
 exits "help of a command" 0 '^put KEY VALUE' kvcli help put
+exits "with the options it takes" 0 '^put KEY .*    --ttl=SECONDS  gone after this time.    --literal .*    -r R, -w W, --strict$' kvcli help put
 exits "help of none" 2 "no command 'frob'" kvcli help frob
 
 exits "kvd without what it needs" 2 '--name, --data and --listen are needed' kvd --name n1
@@ -79,6 +85,7 @@ exits "kvd: a skewed clock needs --lab" 2 'clock-skew is for --lab only' \
     kvd --name n1 --data "$TMP/none" --listen 127.0.0.1:1 --clock-skew 5
 exits "kvd with a settings file that is not there" 2 'config /no/such' kvd --config /no/such
 whole=(--name n1 --data "$TMP/none" --listen 127.0.0.1:1 --initial n1=127.0.0.1:1)
+exits "or is a directory" 2 '^kvd: --config /tmp cannot be read' kvd --config /tmp
 exits "also when nothing else is missing" 2 'config /no/such' kvd "${whole[@]}" --config /no/such
 echo 'nonsense = 7' >"$TMP/kvd.conf"
 exits "kvd with a setting that is none" 2 "nonsense.*kvd.conf is not understood" kvd "${whole[@]}" --config "$TMP/kvd.conf"
@@ -87,6 +94,8 @@ exits "kvd with a setting of a wrong value" 2 "--sync 'maybe': always" kvd "${wh
 check "and nothing was made" test ! -e "$TMP/none"
 exits "kvbench with a workload that is none" 2 "workload" kvbench --workload z
 exits "kvbench: check of nothing" 2 '' kvbench check
+exits "kvbench with a word that is none" 2 'what do these words mean' kvbench --workload a word
+exits "kvbench where no node is" 7 'kvbench: no node could be reached' kvbench -n 127.0.0.1:1 --workload a --ops 5
 exits "kvbench: check of a file that is not there" 2 'cannot read' kvbench check /no/such
 
 use none
@@ -208,7 +217,12 @@ check "page by page it finds the same" cmp <(grep . "$TMP/scanned" | sort) <(cut
 exits "JSON of scan" 0 '^\{"key":"scan/[0-9]+\\t","size":[0-9]+,"stamp":"' kvcli --json scan scan/ --limit 1
 printf 'good\t1\nno tab here\nbad escape\t\\q\n\tno key\nalso good\t2\n' >"$TMP/bad.tsv"
 exits "load says which lines are none" 6 'line 2: no KEY<TAB>VALUE.*line 3: .*line 4: ' kvcli load "$TMP/bad.tsv"
+matches "and counts both" '^2 loaded, 3 failed, ' "$out"
 equals "and loads the others" '1 2' "$(kvcli get good) $(kvcli get 'also good')"
+seq 1000 >"$TMP/bad.tsv"
+run kvcli load "$TMP/bad.tsv"
+equals "of very many it names the first" 21 "$(wc -l <<<"$err")"
+matches "and counts all" '^0 loaded, 1000 failed, ' "$out"
 exits "check says what is missing" 1 'line 1: absent: missing' kvcli check <(printf 'absent\tx\n')
 
 # Lines from a pipe, and the prompt.
