@@ -241,7 +241,7 @@ reserve_ports() {
 choose_base() {
     local problem
     if [ "$BASE" != auto ]; then
-        problem=$(check_ports) || die "$problem; try --base-port auto"
+        problem=$(check_ports) || { rmdir "$DIR" 2>/dev/null || true; die "$problem; try --base-port auto"; }
         return
     fi
     for ((BASE = ${KV_BASE_FROM:-7600}; BASE <= 64000; BASE += 400)); do # tests that run side by side begin apart
@@ -341,6 +341,7 @@ cmd_up() {
         if [ "$had" -gt 0 ]; then
             conf_load
             say "a cluster is running in $DIR already ($had of $(node_count) nodes); nothing was changed"
+            [ "$had" -eq "$(node_count)" ] || say "the others: $ME start I..."
             cmd_status
             return
         fi
@@ -356,8 +357,9 @@ cmd_up() {
             die "$DIR holds a cluster of $(node_count) nodes, $REPLICAS replicas; '$ME clean' deletes it"
     fi
     BIN=$kept_bin
+    local why
+    why=$(mkdir -p "$DIR" 2>&1) || die "${why#mkdir: }"
     build
-    mkdir -p "$DIR"
     DIR=$(readlink -f "$DIR")
     choose_base
     CUT=
@@ -511,7 +513,7 @@ cmd_down() {
     cmd_stop "${list[@]}"
     CUT= # the orders are gone with the processes
     conf_save
-    say "stopped ${#list[@]} nodes; data is kept in $DIR"
+    say "stopped ${#list[@]} node$([ ${#list[@]} -eq 1 ] || echo s); data is kept in $DIR"
 }
 
 cmd_clean() {
@@ -525,12 +527,22 @@ cmd_clean() {
     say "deleted"
 }
 
+# Ctrl-C would else end just the program that is asked at that moment.
+interrupted() {
+    printf '\ncluster.sh: interrupted; nodes that run go on\n' >&2
+    exit 130
+}
+
 [ "${1:-}" != contrast ] || exec "$TOP/scripts/contrast.sh" "${@:2}"
 parse "$@"
+trap interrupted INT
 [ -z "$DEAD" ] || [ "$COMMAND" = remove ] || wrong "--dead is for remove"
 [ -z "$NO_WAIT" ] || [ "$COMMAND" = add ] || wrong "--no-wait is for add"
 case $COMMAND in
-up) [ ${#ARGS[@]} -eq 0 ] || wrong "up takes no '${ARGS[0]}'"; cmd_up ;;
+up | down | clean | status | env | heal) [ ${#ARGS[@]} -eq 0 ] || wrong "$COMMAND takes no '${ARGS[0]}'" ;;
+esac
+case $COMMAND in
+up) cmd_up ;;
 down | clean | status | env) conf_load; DIR=$(readlink -f "$DIR"); "cmd_$COMMAND" ;;
 kill | stop | start | pause | resume) conf_load; DIR=$(readlink -f "$DIR"); with_nodes "cmd_$COMMAND" ;;
 wait | partition | heal | add | remove) conf_load; DIR=$(readlink -f "$DIR"); "cmd_$COMMAND" ;;

@@ -110,6 +110,10 @@ exits "cluster.sh: a wrong sync" 2 "--sync 'often'" cluster up --sync often
 exits "cluster.sh: a wrong port" 2 "--base-port '99999': 1024 to 65100, or auto" cluster up --base-port 99999
 exits "cluster.sh: programs that are not there" 1 'no kvd and kvcli in /no/such' cluster up --bin /no/such
 exits "cluster.sh: up with a word too many" 2 "up takes no 'now'" cluster up now
+exits "cluster.sh: clean of one node, which there is not" 2 "clean takes no '2'" cluster clean 2
+touch "$TMP/file"
+exits "cluster.sh: up in what is no directory" 1 'cluster.sh: cannot create directory .*/file' \
+    "$TOP/scripts/cluster.sh" up --bin "$KV_BIN" --dir "$TMP/file"
 exits "cluster.sh: --dead of what is none" 2 '\-\-dead is for remove' cluster stop 1 --dead
 check "and nothing was made" test ! -e "$DIR/n1"
 
@@ -125,6 +129,8 @@ matches "and how fast the disk syncs" '[0-9]+ us for a synced write' "$(cat "$TM
 pids=$(cat "$DIR"/n?/pid)
 exits "a second up says so" 0 'is running in .* already \(3 of 3 nodes\); nothing was changed' cluster up --bin "$KV_BIN"
 equals "and changes nothing" "$pids" "$(cat "$DIR"/n?/pid)"
+exits "cluster.sh: Ctrl-C ends it, and not just what it asks" 124 'cluster.sh: interrupted; nodes that run go on' \
+    env --default-signal=INT timeout -s INT 1 "$TOP/scripts/cluster.sh" wait dead 1 --dir "$DIR"
 exits "cluster.sh: a node that is none" 2 "'4' is no node of this cluster \(1 to 3\)" cluster kill 4
 exits "cluster.sh: no node named" 2 'kill: which node' cluster kill
 exits "cluster.sh: remove of nobody" 2 'remove: which node' cluster remove
@@ -242,6 +248,7 @@ matches "with a history" 'get "a key"|get.*a.*key' "$(cat "$TMP"/.kvcli_history 
 use second
 exits "ports that are held: up names who holds them" 1 "port $((base + 1)) is held by kvd \(pid $(head -n 1 <<<"$pids")\); try --base-port auto" \
     cluster up --bin "$KV_BIN" --base-port "$base" --nodes 1
+check "and leaves no directory" test ! -e "$DIR"
 up second --nodes 1 --replicas 1 --sync none
 theirs=$KV_NODES
 must kvcli put only-here yes
