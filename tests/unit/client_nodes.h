@@ -109,6 +109,49 @@ static void answer_request(struct world *w, uint32_t node, const struct message 
     }
 }
 
+static void answer_status(struct world *w, uint32_t node, const struct message *q)
+{
+    const struct fake_node *n = &w->nodes[node];
+    static struct status_member members[2] = {
+        {.id = 1, .name = "n1", .zone = "", .addr = {"127.0.0.1", 7601}, .in_ring = 1, .partitions = 30},
+        {.id = 2,
+         .name = "n2",
+         .zone = "z",
+         .addr = {"127.0.0.1", 7602},
+         .state = MEMBER_DEAD,
+         .ring = RING_STATE_REMOVED,
+         .partitions = 10,
+         .partitions_done = 3,
+         .partitions_total = 7}};
+    static const char *const queue[] = {"remove n2", "leave n1"};
+    struct message *m = answer(w, node, MSG_STATUS, q->id);
+    m->status = (struct msg_status){.cluster = n->cluster,
+                                    .seen_by = node,
+                                    .seen_by_name = name_of(node),
+                                    .ring_epoch = FAKE_EPOCH,
+                                    .phase = RING_PENDING,
+                                    .queue_count = 2,
+                                    .queue = queue,
+                                    .count = 2,
+                                    .members = members};
+}
+
+static void answer_change(struct world *w, uint32_t node, const struct message *q)
+{
+    struct fake_node *n = &w->nodes[node];
+    n->change = q->change;
+    if (n->say == ANSWER_NOTHING)
+        return;
+    struct message *m = answer(w, node, MSG_CHANGE_REPLY, q->id);
+    m->change_reply = (struct msg_change_reply){.status = n->say,
+                                                .text = n->say ? "no, not so" : "queued",
+                                                .epoch = FAKE_EPOCH + 1,
+                                                .moved = 30,
+                                                .least = 28,
+                                                .total = 768,
+                                                .max_over_mean_milli = 1040};
+}
+
 static void answer_other(struct world *w, uint32_t node, const struct message *q)
 {
     struct fake_node *n = &w->nodes[node];
@@ -143,31 +186,7 @@ static void answer_other(struct world *w, uint32_t node, const struct message *q
                                               .entries = entries};
         break;
     }
-    case MSG_STATUS_GET: {
-        static struct status_member members[2] = {
-            {.id = 1, .name = "n1", .zone = "", .addr = {"127.0.0.1", 7601}, .in_ring = 1, .partitions = 30},
-            {.id = 2,
-             .name = "n2",
-             .zone = "z",
-             .addr = {"127.0.0.1", 7602},
-             .state = MEMBER_DEAD,
-             .ring = RING_STATE_REMOVED,
-             .partitions = 10,
-             .partitions_done = 3,
-             .partitions_total = 7}};
-        static const char *const queue[] = {"remove n2", "leave n1"};
-        m = answer(w, node, MSG_STATUS, q->id);
-        m->status = (struct msg_status){.cluster = n->cluster,
-                                        .seen_by = node,
-                                        .seen_by_name = name_of(node),
-                                        .ring_epoch = FAKE_EPOCH,
-                                        .phase = RING_PENDING,
-                                        .queue_count = 2,
-                                        .queue = queue,
-                                        .count = 2,
-                                        .members = members};
-        break;
-    }
+    case MSG_STATUS_GET: answer_status(w, node, q); break;
     case MSG_STATS_GET: {
         static const struct stat_value stats[] = {{"rows", 12}, {"ops_get_ok", 3}};
         m = answer(w, node, MSG_STATS, q->id);
@@ -185,20 +204,7 @@ static void answer_other(struct world *w, uint32_t node, const struct message *q
         m = answer(w, node, MSG_REPAIR_REPLY, q->id);
         m->repair_reply = (struct msg_repair_reply){.status = n->say, .partitions = 60, .peers = 4};
         break;
-    case MSG_CHANGE: {
-        n->change = q->change;
-        if (n->say == ANSWER_NOTHING)
-            break;
-        m = answer(w, node, MSG_CHANGE_REPLY, q->id);
-        m->change_reply = (struct msg_change_reply){.status = n->say,
-                                                    .text = n->say ? "no, not so" : "queued",
-                                                    .epoch = FAKE_EPOCH + 1,
-                                                    .moved = 30,
-                                                    .least = 28,
-                                                    .total = 768,
-                                                    .max_over_mean_milli = 1040};
-        break;
-    }
+    case MSG_CHANGE: answer_change(w, node, q); break;
     default: fail_msg("a node was sent %s", message_name(q->type));
     }
 }
