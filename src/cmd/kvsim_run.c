@@ -14,29 +14,30 @@
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-static const char usage[] =
-    "usage: kvsim [--seed S] [--seeds N] [--nodes N] [--scenario NAME | --faults "
-    "LIST] [--ops N] [--seconds V]\n"
-    "             [--topology T] [--twice] [--forever] [--quiet] [--trace FILE] [--json]\n"
-    "       kvsim list\n"
-    "       kvsim members [--nodes N] ...\n"
-    "       kvsim growth [--nodes N,...] ...\n";
+static const char usage[] = "usage: kvsim [--seed S] [--seeds N] [--nodes N] [--topology T]\n"
+                            "             [--scenario NAME | --faults LIST] [--ops N] [--seconds V]\n"
+                            "             [--twice] [--forever] [--quiet] [--trace FILE] [--json]\n"
+                            "       kvsim list\n"
+                            "       kvsim members [--nodes N] ...\n"
+                            "       kvsim growth [--nodes N,...] ...\n";
 
 static const char help[] =
     "\n"
-    "Runs a whole cluster in this process: real nodes and clients, simulated clock, network and disks. Each "
-    "run\n"
-    "follows from its seed alone. Exit status: 0 all invariants held, 1 one did not, 2 usage.\n"
+    "Runs a whole cluster in this process: real nodes and clients, simulated clock,\n"
+    "network and disks. Each run follows from its seed alone. Exit status: 0 all\n"
+    "invariants held, 1 one did not, 2 usage.\n"
     "\n"
     "  --seed S         the first seed (default 1)\n"
     "  --seeds N        how many (default 1)\n"
     "  --forever        until one fails or this is interrupted\n"
     "  --nodes N        1 to 9; 0: 3 to 9, by the seed (default 5)\n"
     "  --scenario NAME  a named story instead of random faults; all: each of them\n"
-    "  --faults LIST    classes that the seed may choose from: names with commas, all (default), none\n"
+    "  --faults LIST    classes that the seed may choose from: names with commas,\n"
+    "                   all (default), none\n"
     "  --ops N          requests of the clients in a run (default 1200)\n"
     "  --seconds V      virtual seconds during which faults happen (default 45)\n"
-    "  --topology T     ring (default), central or directory; with a hub it is n1, which keeps its disk\n"
+    "  --topology T     ring (default), central or directory; the hub is n1, which\n"
+    "                   keeps its disk\n"
     "  --twice          every seed two times, and the two must not differ\n"
     "  --quiet          only failures and the sum\n"
     "  --trace FILE     what happened, in lines; - is standard output\n"
@@ -47,7 +48,7 @@ static const char help[] =
     "  kvsim --seed 42 --trace -                  the story of one\n"
     "  kvsim --scenario split_brain_heals         a named story\n"
     "  kvsim --seeds 50 --faults pause,clog       only these faults\n"
-    "  kvsim members --nodes 1000                 the membership alone; members --help says more\n"
+    "  kvsim members --nodes 1000                 the membership alone (members --help)\n"
     "  kvsim list                                 what there is to choose from\n";
 
 struct options {
@@ -358,7 +359,7 @@ int kvsim_run(int argc, char **argv)
     if (o.trace_path) {
         trace_file = strcmp(o.trace_path, "-") == 0 ? stdout : fopen(o.trace_path, "w");
         if (!trace_file) {
-            perror(o.trace_path);
+            fprintf(stderr, "kvsim: cannot write %s: %m\n", o.trace_path);
             return 2;
         }
     }
