@@ -2,6 +2,7 @@
 #include "cmd/kvbench.h"
 
 #include <argp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +57,7 @@ static const struct argp_option OPTIONS[] = {
     {"clients", KEY_CLIENTS, "N", 0, "Clients, each with connections of its own (50)", 0},
     {"pipeline", KEY_PIPELINE, "N", 0, "Operations of one client in flight (1)", 0},
     {"rate", KEY_RATE, "OPS", 0, "Operations a second in all; latency then counts from when each was due", 0},
-    {"duration", KEY_DURATION, "S", 0, "Seconds (10); SIGTERM ends it early, in peace", 0},
+    {"duration", KEY_DURATION, "S", 0, "Seconds (10); Ctrl-C ends it early, in peace", 0},
     {"ops", KEY_OPS, "N", 0, "Stop after N operations instead", 0},
     {0, 0, 0, 0, "Of whom, and how it is told:", 3},
     {"nodes", 'n', "HOST:PORT,...", 0, "Nodes to begin with; else $KV_NODES, else 127.0.0.1:7601 to 7605", 0},
@@ -204,7 +205,7 @@ static double own_cpu_s(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static int run_phase(const struct bench_options *o, bool load)
+static int run_phase(const struct bench_options *o, bool load, int *stopped_by)
 {
     static struct bench_result result; /* large */
     memset(&result, 0, sizeof result);
@@ -213,6 +214,7 @@ static int run_phase(const struct bench_options *o, bool load)
     result.cpu_s = own_cpu_s() - cpu_s;
     if (rc == 0)
         bench_report(o, load ? "load" : "run", &result);
+    *stopped_by = result.stopped_by;
     return rc;
 }
 
@@ -228,8 +230,16 @@ static int run(const struct bench_options *o)
         return usage("--workload: a, b, c, d, f, put or get");
     if (o->redis && o->workload && strcmp(o->workload, "put") != 0 && strcmp(o->workload, "get") != 0)
         return usage("--redis measures put and get");
-    int rc = o->load ? run_phase(o, true) : 0;
-    return rc == 0 && o->workload ? run_phase(o, false) : rc;
+    int stopped_by = 0;
+    int rc = o->load ? run_phase(o, true, &stopped_by) : 0;
+    if (rc == 0 && !stopped_by && o->workload)
+        rc = run_phase(o, false, &stopped_by);
+    if (stopped_by == SIGINT) { /* a shell that runs a script of us is to stop as well */
+        fflush(stdout);
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+    }
+    return rc;
 }
 
 int main(int argc, char **argv)

@@ -36,6 +36,7 @@ struct bench_result {
     double cpu_s;          /* of the load generator itself */
     uint64_t by_status[8]; /* enum bench_status */
     struct histogram latency[BENCH_OPS];
+    int stopped_by; /* the signal that ended it early, or 0 */
 };
 
 enum bench_status {

@@ -23,13 +23,15 @@ struct client {
     uint32_t in_flight;
 };
 
+#define STOP_SIGNALS 2
+
 struct run {
     const struct bench_options *o;
     struct bench_result *result;
     uv_loop_t loop;
     uv_timer_t second, clock;
     uv_signal_t cut, heal; /* --side */
-    uv_signal_t stop;
+    uv_signal_t stop[STOP_SIGNALS];
     struct workload workload;
     bool load_phase;
     struct client *clients;
@@ -85,7 +87,8 @@ static void run_close(struct run *r)
     uv_close((uv_handle_t *)&r->clock, NULL);
     uv_close((uv_handle_t *)&r->cut, NULL);
     uv_close((uv_handle_t *)&r->heal, NULL);
-    uv_close((uv_handle_t *)&r->stop, NULL);
+    for (int i = 0; i < STOP_SIGNALS; i++)
+        uv_close((uv_handle_t *)&r->stop[i], NULL);
     for (uint32_t i = 0; i < r->o->clients; i++)
         kv_close(r->clients[i].kv, NULL, NULL);
 }
@@ -273,11 +276,29 @@ static void on_side(uv_signal_t *signal, int number)
 static void on_stop(uv_signal_t *signal, int number)
 {
     struct run *r = signal->data;
-    (void)number;
     uv_signal_stop(signal);
+    r->result->stopped_by = number;
     r->limit = r->started;
     if (r->finished == r->started)
         run_close(r);
+}
+
+/* A job in the background of a script was started to ignore Ctrl-C, and goes on doing so. */
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+static void watch_for_stop(struct run *r)
+{
+    static const int NUMBERS[STOP_SIGNALS] = {SIGTERM, SIGINT};
+    for (int i = 0; i < STOP_SIGNALS; i++) {
+        uv_signal_init(&r->loop, &r->stop[i]);
+        r->stop[i].data = r;
+        if (!is_ignored(NUMBERS[i]))
+            uv_signal_start(&r->stop[i], on_stop, NUMBERS[i]);
+    }
 }
 
 static int open_clients(struct run *r)
@@ -307,9 +328,8 @@ static void run_begin(struct run *r)
     uv_timer_init(&r->loop, &r->clock);
     uv_signal_init(&r->loop, &r->cut);
     uv_signal_init(&r->loop, &r->heal);
-    uv_signal_init(&r->loop, &r->stop);
-    uv_signal_start(&r->stop, on_stop, SIGTERM);
-    r->second.data = r->clock.data = r->cut.data = r->heal.data = r->stop.data = r;
+    r->second.data = r->clock.data = r->cut.data = r->heal.data = r;
+    watch_for_stop(r);
     if (o->side) {
         uv_signal_start(&r->cut, on_side, SIGUSR1);
         uv_signal_start(&r->heal, on_side, SIGUSR2);

@@ -18,6 +18,8 @@ for program in kvcli kvd kvbench; do
         "$("$program" --help | awk 'length > 80 || /^ {8,28}[-=]/ || (/^[^ ]/ && before ~ /^ +-/); { before = $0 }')"
     exits "$program with an unknown option" 2 "unrecognized option '--no-such'" "$program" --no-such
 done
+equals "kvsim --help fits a terminal" '' "$(kvsim --help | awk 'length > 80')"
+exits "kvsim: a trace that cannot be written" 2 'kvsim: cannot write /no/trace: No such file' kvsim --trace /no/trace
 exits "cluster.sh --version" 0 '^cluster.sh \(Gureum\)' "$TOP/scripts/cluster.sh" --version
 exits "cluster.sh --help has examples" 0 'Usage: .*Examples:' "$TOP/scripts/cluster.sh" --help
 exits "cluster.sh without a command" 2 'Usage:' "$TOP/scripts/cluster.sh"
@@ -201,6 +203,10 @@ exits "explain get" 0 "get k: ok, coordinated by n.*asks n.*answers ok, $stamp.*
 exits "explain put" 0 'put k: ok, coordinated by n.*asks n.*answers ok' kvcli explain put k w
 equals "which has put it" w "$(kvcli get k)"
 exits "--via of a name that is none" 6 'invalid: no node is named n9' kvcli --via n9 get k
+
+run env --default-signal=INT timeout -s INT 2 kvbench --load --records 10000000 --workload c --clients 4
+matches "Ctrl-C ends kvbench with what it has found out" '^load: [0-9]+ operations in [12]\.[0-9] s,' "$out"
+equals "and no other phase is begun" '' "$(grep '^run:' <<<"$out")"
 
 # scan, dump, load.
 for ((i = 0; i < 40; i++)); do printf 'scan/%d\\t\tvalue\\n%d\n' "$i" "$i"; done >"$TMP/scan.tsv"
