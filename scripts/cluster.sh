@@ -513,7 +513,7 @@ cmd_down() {
     cmd_stop "${list[@]}"
     CUT= # the orders are gone with the processes
     conf_save
-    say "stopped ${#list[@]} node$([ ${#list[@]} -eq 1 ] || echo s); data is kept in $DIR"
+    say "stopped ${#list[@]} node$([ ${#list[@]} -eq 1 ] || echo s); data is kept in ${DIR#"$PWD"/}"
 }
 
 cmd_clean() {
