@@ -29,14 +29,14 @@ const struct cli_command CLI_COMMANDS[] = {
     {"watch", "", "a live view: members as they see each other, operations, failures", 0, 0, OPT_ONCE,
      cmd_watch},
     {"node",
-     "list | leave NAME | remove NAME | replace NAME | weight NAME W | zone NAME ZONE | add NAME --plan",
-     "change the ring: a living member leaves, a dead one is removed or replaced, one gets another share or "
-     "zone",
-     1, 3, OPT_TSV | OPT_PLAN | OPT_NO_WAIT | OPT_WEIGHT | OPT_ZONE, cmd_node},
-    {"repair", "[NODE]", "a node (all, in turn) checks every row it holds against the other homes, now", 0, 1,
+     "list | leave NAME | remove NAME | replace NAME |\n"
+     "    weight NAME W | zone NAME ZONE | add NAME --plan",
+     "change the ring: who is in it, with how much of it, in which zone", 1, 3,
+     OPT_TSV | OPT_PLAN | OPT_NO_WAIT | OPT_WEIGHT | OPT_ZONE, cmd_node},
+    {"repair", "[NODE]", "a node (all, in turn) compares every row with its other homes, now", 0, 1,
      OPT_NO_WAIT, cmd_repair},
-    {"fault", "list | clear | drop | delay MS | duplicate | slow-disk MS | skew MS",
-     "inject faults into nodes started with --lab, as cluster.sh starts them, until they are cleared", 1, 2,
+    {"fault", "list | clear | drop | delay MS | duplicate |\n    slow-disk MS | skew MS",
+     "inject faults into nodes started with --lab, until they are cleared", 1, 2,
      OPT_FROM | OPT_TO | OPT_PERCENT, cmd_fault},
     {"help", "[COMMAND]", "this, or one command's usage", 0, 1, 0, cmd_help},
     {0},
@@ -296,12 +296,13 @@ int cli_fail(const struct cli *cli, const char *key, const struct kv_result *r)
 /* The options that a command takes, without the words before the colon that say which do. */
 static void help_options(unsigned taken)
 {
+    char text[40];
     for (const struct argp_option *o = OPTIONS; o->name || o->doc; o++)
         for (unsigned bit = OPT_TTL; o->name && bit <= OPT_ZONE; bit <<= 1)
             if ((taken & bit) && strcmp(o->name, cli_option_word(bit)) == 0) {
                 const char *colon = strchr(o->doc, ':');
-                printf("    --%s%s%s  %s\n", o->name, o->arg ? "=" : "", o->arg ? o->arg : "",
-                       colon ? colon + 2 : o->doc);
+                snprintf(text, sizeof text, "--%s%s%s", o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
+                printf("    %-16s %s\n", text, colon ? colon + 2 : o->doc);
             }
     if (taken & OPT_QUORUM)
         printf("    -r R, -w W, --strict\n");

@@ -64,8 +64,12 @@ static json_t *trace_json(const struct kv_result *r)
 static void print_story(const char *what, const char *key, const struct kv_result *r)
 {
     char text[256], stamp[40];
-    printf("%s %s: %s, coordinated by %s, %u us (%u us of them in the coordinator)\n", what, key,
-           kv_error_word(r->status), who(r->coordinator), r->us, r->coordinator_us);
+    printf("%s %s: %s", what, key, kv_error_word(r->status));
+    if (*r->coordinator)
+        printf(", coordinated by %s, %u us (%u us of them in the coordinator)\n", r->coordinator, r->us,
+               r->coordinator_us);
+    else
+        printf(", no coordinator had a say, %u us\n", r->us);
     struct buf bars = {0};
     if (bars_draw(r->trace, r->trace_count, r->us, screen_utf8(), &bars) == KV_OK)
         fwrite(bars.data, 1, bars.len, stdout);
@@ -75,10 +79,11 @@ static void print_story(const char *what, const char *key, const struct kv_resul
         describe(t, text, sizeof text);
         printf("  %8u us  %-8s %s\n", t->at_us, t->client ? "client" : who(r->coordinator), text);
     }
-    printf("  asked %u, acknowledged %u of %u needed, %u hinted", r->asked, r->acked, r->needed, r->hinted);
+    if (r->needed)
+        printf("  asked %u, acknowledged %u of %u needed, %u hinted\n", r->asked, r->acked, r->needed,
+               r->hinted);
     if (r->stamp.hlc)
-        printf(", stamp %s", stamp_text(r->stamp, stamp));
-    putchar('\n');
+        printf("  stamp %s\n", stamp_text(r->stamp, stamp));
     if (r->status != KV_OK)
         printf("  %s\n", r->message);
 }

@@ -53,6 +53,8 @@ exits "an empty key" 6 'invalid: a key has 1 to 4096 bytes' kvcli get ''
 exits "one to explain" 6 'invalid: a key has 1 to 4096 bytes' kvcli explain get ''
 exits "a key that is too long" 6 'too_large: a key has 1 to 4096 bytes' kvcli put "$(printf '%4097s' x)" v
 wrong "explain of what has no story" 'explain get KEY, or explain put KEY VALUE; not .del.' explain del a
+exits "explain where no node is" 7 '^get k: no_node, no coordinator had a say, [0-9]+ us.*no node could be reached' \
+    kvcli -n 127.0.0.1:1 explain get k
 wrong "a fault that is none" "no fault 'crash'" fault crash
 wrong "a delay of nothing" 'how many ms' fault delay
 wrong "node without a word" 'node: something is missing.*Usage' node
@@ -67,7 +69,8 @@ wrong "a name that is none" "'no name' is no name" -n 127.0.0.1:1 node leave 'no
 wrong "--plan of another command" 'get does not take --plan' get a --plan
 exits "node leave where no node is" 7 'no_node' kvcli -n 127.0.0.1:1 node leave n1
 exits "help of a command" 0 '^put KEY VALUE' kvcli help put
-exits "with the options it takes" 0 '^put KEY .*    --ttl=SECONDS  gone after this time.    --literal .*    -r R, -w W, --strict$' kvcli help put
+exits "with the options it takes" 0 '^put KEY .*    --ttl=SECONDS    gone after this time.    --literal .*    -r R, -w W, --strict$' kvcli help put
+equals "help fits a terminal" '' "$(kvcli help | awk 'length > 80')"
 exits "help of none" 2 "no command 'frob'" kvcli help frob
 
 exits "kvd without what it needs" 2 '--name, --data and --listen are needed' kvd --name n1
