@@ -16,6 +16,7 @@
 #include "base/prng.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
+#include "unit/rounds.h"
 
 static char directory[] = "/tmp/cmd_check_test.XXXXXX";
 static char history_file[64], final_file[64], output_file[64];
@@ -304,7 +305,7 @@ static void write_long_history(uint32_t ops, uint32_t keys)
 static void test_a_million_operations(void **state)
 {
     (void)state;
-    write_long_history(1000000, 10000);
+    write_long_history(rounds_of(1000000), 10000);
     double begin = seconds();
     assert_int_equal(check_files(final_file), 0);
     double took = seconds() - begin;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "unit/coord_cluster_members.h"
+#include "unit/rounds.h"
 
 enum { RUNS = 250, EVENTS = 5000 };
 
@@ -333,7 +334,7 @@ static void one_run(uint64_t from)
     free(r);
 }
 
-static uint64_t first_seed = 1, runs = RUNS, seed;
+static uint64_t first_seed = 1, runs, seed;
 
 static void random_runs(void **state)
 {
@@ -371,6 +372,7 @@ static int tell_seed(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(random_runs, tell_seed)};
+    runs = rounds_of(RUNS);
     if (argc > 1) {
         first_seed = strtoull(argv[1], NULL, 10);
         runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;

@@ -1,6 +1,7 @@
 /* Anti-entropy: what is compared when, what it costs, and that homes are equal afterwards. */
 #include "base/rate.h"
 #include "unit/entropy_lab.h"
+#include "unit/rounds.h"
 
 /* `keys` rows of `bytes` everywhere. */
 static struct lab *full_lab(uint32_t partitions, uint32_t keys, size_t bytes)
@@ -91,7 +92,7 @@ static void a_quarter_of_few_rows(void **state)
 static void a_quarter_of_many_rows(void **state)
 {
     (void)state;
-    what_is_missing_comes_back_within_a_round(16, 20000, 100); /* 20 a leaf */
+    what_is_missing_comes_back_within_a_round(16, rounds_of(20000), 100); /* 20 a leaf, or 5 */
 }
 
 static void a_quarter_of_large_rows(void **state)
@@ -104,10 +105,11 @@ static void a_quarter_of_large_rows(void **state)
 static void a_quarter_of_a_real_store(void **state)
 {
     (void)state;
-    struct lab *lab = full_lab(4096, 20000, 500);
+    uint32_t keys = rounds_of(20000);
+    struct lab *lab = full_lab(4096, keys, 500);
     uint64_t missing;
     settle(lab);
-    lose_a_quarter(lab, 2, 20000, true, &missing);
+    lose_a_quarter(lab, 2, keys, true, &missing);
     lab_run(lab, ENTROPY_ROUND_US + ENTROPY_ROUND_US / 32);
     assert_int_equal(lab_differing(lab), 0);
     assert_true(lab->bytes <= 2 * missing);

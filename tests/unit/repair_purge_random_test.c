@@ -4,6 +4,7 @@
  * is quiet and everybody is there, no dead row is left. A failure names its seed, which PURGE_TEST_SEED
  * replays. */
 #include "unit/purge_world.h"
+#include "unit/rounds.h"
 
 enum { KEYS = 6, RUNS = 24, STEPS = 60000, WRITES_MAX = 400, NOTES_MAX = 64 };
 
@@ -382,7 +383,7 @@ static void nothing_comes_back_and_nothing_dead_stays(void **state)
 {
     (void)state;
     const char *given = getenv("PURGE_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : 1, last = given ? seed : RUNS;
+    uint64_t seed = given ? strtoull(given, NULL, 10) : 1, last = given ? seed : rounds_of(RUNS);
     uint64_t purged = 0;
     for (; seed <= last; seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);
@@ -406,7 +407,7 @@ static void nothing_comes_back_and_nothing_dead_stays(void **state)
         check_rest(&m);
         world_destroy(m.w);
     }
-    assert_true(given || purged > 50 * RUNS);
+    assert_true(given || purged > 50 * last);
 }
 
 int main(void)

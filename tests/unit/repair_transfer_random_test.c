@@ -3,6 +3,7 @@
  * `repair_transfer_random_test SEED COUNT` tries others. */
 #include "repair/transfer_internal.h"
 #include "unit/repair_moves.h"
+#include "unit/rounds.h"
 
 enum { RUNS = 300, STEPS = 400 };
 
@@ -237,7 +238,7 @@ static void play(uint64_t from_seed)
     moves_destroy(g.w);
 }
 
-static uint64_t first_seed = 1, runs = RUNS, seed;
+static uint64_t first_seed = 1, runs, seed;
 
 static void whatever_happens_it_becomes_whole(void **state)
 {
@@ -259,6 +260,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(whatever_happens_it_becomes_whole, tell_seed),
     };
+    runs = rounds_of(RUNS);
     if (argc > 1) {
         first_seed = strtoull(argv[1], NULL, 10);
         runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;

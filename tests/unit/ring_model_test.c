@@ -17,6 +17,7 @@
 
 #include "kv_error.h"
 #include "unit/ring_model.h"
+#include "unit/rounds.h"
 
 #define RUNS   200
 #define EVENTS 6000
@@ -431,7 +432,7 @@ static uint64_t setting(const char *name, uint64_t otherwise)
 static void no_get_misses_what_was_acknowledged(void **state)
 {
     (void)state;
-    uint64_t one = setting("SEED", 0), runs = one ? one : setting("RUNS", RUNS);
+    uint64_t one = setting("SEED", 0), runs = one ? one : setting("RUNS", rounds_of(RUNS));
     for (uint64_t seed = one ? one : 1; seed <= runs; seed++) {
         printf("SEED=%u\r", (uint32_t)seed); /* of the run that fails */
         run(seed);

@@ -1,5 +1,6 @@
 /* Whole clusters whose ring changes: nodes join, leave, are removed; who asks, who may, and what is left of
  * the data. */
+#include "rounds.h"
 #include "sim/rings.h"
 #include "sim_support.h"
 
@@ -384,8 +385,8 @@ static void random_fault(struct chaos *c)
 static void changes_survive_their_drivers(void **state)
 {
     (void)state;
-    uint32_t asked = 0;
-    for (uint64_t seed = 1; seed <= 25; seed++) {
+    uint32_t asked = 0, seeds = rounds_of(25);
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
         struct chaos c = {.s = five_of_six(seed), .up = {false, true, true, true, true, true, false}};
         put_all(c.s, 1, "v");
         for (int i = 0; i < 12; i++) {
@@ -404,7 +405,7 @@ static void changes_survive_their_drivers(void **state)
         asked += c.asked;
         sim_destroy(c.s);
     }
-    assert_true(asked > 25 * 3);
+    assert_true(asked > seeds * 3);
 }
 
 int main(void)

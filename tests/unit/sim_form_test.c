@@ -1,4 +1,5 @@
 /* How a cluster begins, and who is kept out of it (DESIGN sections 4 and 5). */
+#include "rounds.h"
 #include "sim_support.h"
 
 #define SEEDS 100
@@ -18,7 +19,7 @@ static void assert_one_ring(struct sim *s, uint32_t nodes)
 static void founders_form_one_ring(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= rounds_of(SEEDS); seed++) {
         struct sim *s = world_with((struct sim_config){
             .seed = seed, .nodes = 5, .delay_min_us = 100, .delay_max_us = 100000, .disk_max_us = 50000});
         uint32_t order[] = {1, 2, 3, 4, 5};
@@ -37,7 +38,7 @@ static void founders_form_one_ring(void **state)
 static void founders_survive_kills(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= rounds_of(SEEDS); seed++) {
         struct sim *s = world(seed, 5);
         for (uint32_t i = 1; i <= 5; i++)
             sim_start(s, i);
@@ -112,7 +113,7 @@ static void wipe_while_founding(void **state)
 {
     (void)state;
     uint32_t formed = 0;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= rounds_of(SEEDS); seed++) {
         struct sim *s = world(seed, 5);
         for (uint32_t i = 1; i <= 5; i++)
             sim_start(s, i);

@@ -5,6 +5,7 @@
 #include "base/prng.h"
 #include "model/key.h"
 #include "store/engine.h"
+#include "unit/rounds.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -223,7 +224,7 @@ static void any_story_ends_with_true_hashes(void **state)
     struct prng prng;
     uint64_t hlc = 0;
     prng_init(&prng, 7);
-    for (int round = 0; round < 30; round++) {
+    for (uint32_t round = 0; round < rounds_of(30); round++) {
         struct store *s = open_ok(*state);
         live(s, &prng, &hlc, 30);
         if (round % 3 == 0)
@@ -254,7 +255,7 @@ static int live_until_killed(const char *dir, const char *seed)
 
 static void a_killed_process_forgets_no_mark(void **state)
 {
-    for (uint32_t seed = 1; seed <= 12; seed++) {
+    for (uint32_t seed = 1; seed <= rounds_of(12); seed++) {
         char text[16];
         snprintf(text, sizeof text, "%u", seed);
         int status = run_self(text, *state);
