@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd/kvsim.h"
+#include "cmd/kvsim_number.h"
 #include "kv_error.h"
 #include "sim/growth.h"
 
@@ -86,24 +87,6 @@ static int refuse(const char *what, const char *text)
     return 2;
 }
 
-static bool take_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-    char *end;
-    if (*text < '0' || *text > '9')
-        return false;
-    *out = strtoull(text, &end, 10);
-    return *end == '\0' && *out >= min && *out <= max;
-}
-
-static bool take_u32(const char *text, uint32_t min, uint32_t max, uint32_t *out)
-{
-    uint64_t v;
-    if (!take_u64(text, min, max, &v))
-        return false;
-    *out = (uint32_t)v;
-    return true;
-}
-
 /* A decimal number times `scale`, as an integer. */
 static bool take_scaled(const char *text, double max, double scale, uint64_t *out)
 {
@@ -137,20 +120,15 @@ static bool take_share(const char *text, uint32_t *out_percent)
 
 static bool take_sizes(const char *text, struct options *o)
 {
-    char part[16];
     o->size_count = 0;
-    for (;;) {
-        size_t len = strcspn(text, ",");
-        if (len >= sizeof part || o->size_count == SIZES_MAX)
+    for (bool more = true; more; o->size_count++) {
+        uint64_t nodes;
+        more = strchr(text, ',');
+        if (o->size_count == SIZES_MAX || !take_part(&text, more ? ',' : '\0', 1, SIM_NODES_MAX, &nodes))
             return false;
-        memcpy(part, text, len);
-        part[len] = '\0';
-        if (!take_u32(part, 1, SIM_NODES_MAX, &o->sizes[o->size_count++]))
-            return false;
-        if (!text[len])
-            return true;
-        text += len + 1;
+        o->sizes[o->size_count] = (uint32_t)nodes;
     }
+    return true;
 }
 
 enum {

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cmd/kvsim.h"
+#include "cmd/kvsim_number.h"
 #include "kv_error.h"
 #include "sim/members.h"
 
@@ -91,31 +92,9 @@ static int refuse(const char *what, const char *text)
     return 2;
 }
 
-/* The number at the start of `text`, up to `end_char`; false: none, or not in [min, max]. */
-static bool take_u64(const char **text, char end_char, uint64_t min, uint64_t max, uint64_t *out)
-{
-    char *end;
-    if (**text < '0' || **text > '9')
-        return false;
-    *out = strtoull(*text, &end, 10);
-    if (*end != end_char || *out < min || *out > max)
-        return false;
-    *text = *end ? end + 1 : end;
-    return true;
-}
-
-static bool take_u32(const char *text, uint32_t min, uint32_t max, uint32_t *out)
-{
-    uint64_t v;
-    if (!take_u64(&text, '\0', min, max, &v))
-        return false;
-    *out = (uint32_t)v;
-    return true;
-}
-
 static bool take_ms(const char *text, uint64_t *out_us)
 {
-    if (!take_u64(&text, '\0', 1, 3600000, out_us))
+    if (!take_u64(text, 1, 3600000, out_us))
         return false;
     *out_us *= 1000;
     return true;
@@ -124,8 +103,8 @@ static bool take_ms(const char *text, uint64_t *out_us)
 static bool take_pause(const char *text, struct options *o)
 {
     uint64_t count, pause_s, duration_s;
-    if (!take_u64(&text, ',', 1, MEMBERS_SIM_MAX, &count) || !take_u64(&text, ',', 1, 3600, &pause_s) ||
-        !take_u64(&text, '\0', 1, 86400, &duration_s))
+    if (!take_part(&text, ',', 1, MEMBERS_SIM_MAX, &count) || !take_part(&text, ',', 1, 3600, &pause_s) ||
+        !take_u64(text, 1, 86400, &duration_s))
         return false;
     o->pausing = (uint32_t)count;
     o->pause_us = pause_s * SECOND_US;
@@ -148,7 +127,7 @@ static bool take_preset(const char *name, struct options *o)
 static bool take_duration(const char *text, struct options *o)
 {
     uint64_t s;
-    if (!take_u64(&text, '\0', 1, 86400, &s))
+    if (!take_u64(text, 1, 86400, &s))
         return false;
     o->fault_us = s * SECOND_US;
     return true;
@@ -208,7 +187,7 @@ static bool take_option(int opt, const char *arg, struct options *o)
     case OPT_NODES: return take_u32(arg, 2, MEMBERS_SIM_MAX, &o->world.nodes);
     case OPT_TOPOLOGY: return topology_parse(arg, &o->world.topology) == KV_OK;
     case OPT_RUNS: o->runs_given = true; return take_u32(arg, 0, RUNS_MAX, &o->runs);
-    case OPT_SEED: return take_u64(&arg, '\0', 0, UINT64_MAX, &o->world.seed);
+    case OPT_SEED: return take_u64(arg, 0, UINT64_MAX, &o->world.seed);
     case OPT_LOSS: return take_u32(arg, 0, 99, &o->loss_percent);
     case OPT_PAUSE: return take_pause(arg, o);
     case OPT_DURATION: return take_duration(arg, o);

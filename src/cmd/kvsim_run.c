@@ -1,5 +1,6 @@
 /* Seeds, one after the other, and what became of them. */
 #include "cmd/kvsim.h"
+#include "cmd/kvsim_number.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -104,15 +105,6 @@ static int wrong(const char *what, const char *value)
     return 2;
 }
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *out)
-{
-    char *end;
-    if (*text < '0' || *text > '9')
-        return false;
-    *out = strtoull(text, &end, 10);
-    return *end == '\0' && *out <= max;
-}
-
 static bool parse_classes(const char *list, uint32_t *out)
 {
     *out = 0;
@@ -134,20 +126,16 @@ static bool parse_classes(const char *list, uint32_t *out)
     return *out != 0;
 }
 
-static int set_number(const char *text, uint64_t min, uint64_t max, uint32_t *out)
+static int set_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
 {
-    uint64_t value;
-    if (!parse_number(text, max, &value) || value < min)
-        return wrong("not a number that makes sense:", text);
-    *out = (uint32_t)value;
-    return 0;
+    return take_u32(text, min, max, out) ? 0 : wrong("not a number that makes sense:", text);
 }
 
 static int set_option(struct options *o, int letter, const char *value)
 {
     switch (letter) {
-    case 's': return parse_number(value, UINT64_MAX, &o->seed) ? 0 : wrong("not a seed:", value);
-    case 'S': return parse_number(value, UINT64_MAX, &o->seeds) ? 0 : wrong("not a number:", value);
+    case 's': return take_u64(value, 0, UINT64_MAX, &o->seed) ? 0 : wrong("not a seed:", value);
+    case 'S': return take_u64(value, 0, UINT64_MAX, &o->seeds) ? 0 : wrong("not a number:", value);
     case 'n': return set_number(value, 0, 9, &o->nodes);
     case 'o': return set_number(value, 0, 1000000, &o->ops);
     case 'v': return set_number(value, 1, 100000, &o->seconds);
