@@ -1,9 +1,48 @@
 # shellcheck shell=bash
-# What bench.sh and bench-peers.sh share: running one measurement, and medians of several. Sourced.
+# What bench.sh, bench-peers.sh and growth-check.sh share: options, running one measurement, and medians of several.
+# Sourced.
 
 die() { echo "${0##*/}: $*" >&2; exit 1; }
 
-RESULTS=$(mktemp -d) # a file a measurement; a line a round: ops/s, server us, client us, p50, p99, failures
+# take_options ARG...: into the variables that VALUES and FLAGS give for them, and BIN.
+take_options() {
+    while [ $# -gt 0 ]; do
+        if [ -n "${VALUES[$1]:-}" ]; then
+            [ $# -ge 2 ] || die "$1 needs a value"
+            printf -v "${VALUES[$1]}" %s "$2"
+            shift
+        elif [ -n "${FLAGS[$1]:-}" ]; then
+            printf -v "${FLAGS[$1]}" 1
+        else
+            case $1 in
+            --help) usage; exit 0 ;;
+            -*) usage >&2; exit 2 ;;
+            *) BIN=$1 ;;
+            esac
+        fi
+        shift
+    done
+    [ -n "$BIN" ] || { usage >&2; exit 2; }
+}
+
+# make_ready PROGRAM...: they are there, in $BIN; a directory for data is, $DIR, and one for results; all by full names.
+make_ready() {
+    local program
+    for program; do [ -x "$BIN/$program" ] || die "$BIN/$program is not built"; done
+    BIN=$(cd "$BIN" && pwd)
+    mkdir -p "$DIR"
+    DIR=$(cd "$DIR" && pwd)
+    RESULTS=$(mktemp -d)
+}
+
+# need_nodes PROGRAM...: the same, for nodes of our own that are gone in the end.
+need_nodes() {
+    [ ! -e "$DIR/cluster.conf" ] || die "$DIR holds a cluster already"
+    make_ready "$@"
+    trap 'scripts/cluster.sh clean --dir "$DIR" >/dev/null 2>&1 || true; rm -rf "$RESULTS"' EXIT
+}
+
+# $RESULTS has a file a measurement; a line a round: ops/s, server us, client us, p50, p99, failures.
 COLUMNS_OF_RESULTS="ops_per_s server_cpu_us_per_op client_cpu_us_per_op p50_us p99_us failures"
 
 # number_of JSON NAME: the first number of that name, 0 when there is none.

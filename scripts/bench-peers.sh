@@ -23,27 +23,11 @@ TEXT
 }
 
 ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 ONLY='' DIR=build/bench-peers BIN=''
-while [ $# -gt 0 ]; do
-    case $1 in
-    --rounds) ROUNDS=$2; shift ;;
-    --seconds) SECONDS_EACH=$2; shift ;;
-    --records) RECORDS=$2; shift ;;
-    --only) ONLY=$2; shift ;;
-    --dir) DIR=$2; shift ;;
-    --help) usage; exit 0 ;;
-    -*) usage >&2; exit 2 ;;
-    *) BIN=$1 ;;
-    esac
-    shift
-done
-[ -n "$BIN" ] || { usage >&2; exit 2; }
-
+declare -A VALUES=([--rounds]=ROUNDS [--seconds]=SECONDS_EACH [--records]=RECORDS [--only]=ONLY [--dir]=DIR) FLAGS=()
 . scripts/bench-lib.sh
-[ -x "$BIN/kvbench" ] || die "$BIN/kvbench is not built"
-BIN=$(cd "$BIN" && pwd)
+take_options "$@"
 [ ! -e "$DIR" ] || die "$DIR exists already"
-mkdir -p "$DIR"
-DIR=$(cd "$DIR" && pwd)
+make_ready kvd kvcli kvbench
 
 declare -A PIDS=() # of each peer, one string
 STARTED=() # pids of the peers' servers

@@ -23,31 +23,11 @@ TEXT
 }
 
 ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 SYNC=always ONLY='' MILLION='' JSON='' DIR=build/bench BIN='' JOIN_RATE=1000
-while [ $# -gt 0 ]; do
-    case $1 in
-    --rounds) ROUNDS=$2; shift ;;
-    --seconds) SECONDS_EACH=$2; shift ;;
-    --records) RECORDS=$2; shift ;;
-    --sync) SYNC=$2; shift ;;
-    --only) ONLY=$2; shift ;;
-    --million) MILLION=1 ;;
-    --json) JSON=1 ;;
-    --dir) DIR=$2; shift ;;
-    --help) usage; exit 0 ;;
-    -*) usage >&2; exit 2 ;;
-    *) BIN=$1 ;;
-    esac
-    shift
-done
-[ -n "$BIN" ] || { usage >&2; exit 2; }
-
+declare -A VALUES=([--rounds]=ROUNDS [--seconds]=SECONDS_EACH [--records]=RECORDS [--sync]=SYNC [--only]=ONLY [--dir]=DIR)
+declare -A FLAGS=([--million]=MILLION [--json]=JSON)
 . scripts/bench-lib.sh
-[ -x "$BIN/kvbench" ] || die "$BIN/kvbench is not built"
-BIN=$(cd "$BIN" && pwd)
-[ ! -e "$DIR/cluster.conf" ] || die "$DIR holds a cluster already"
-mkdir -p "$DIR"
-DIR=$(cd "$DIR" && pwd)
-trap 'scripts/cluster.sh clean --dir "$DIR" >/dev/null 2>&1 || true; rm -rf "$RESULTS"' EXIT
+take_options "$@"
+need_nodes kvd kvcli kvbench
 
 bench() { "$BIN/kvbench" --json --quiet --records "$RECORDS" "$@"; }
 

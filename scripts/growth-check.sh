@@ -26,31 +26,12 @@ TEXT
 }
 
 TOPOLOGY=ring SIZES=3,5 SECONDS_EACH=5 CLIENTS=50 RECORDS=10000 LIMIT=30 JSON='' DIR=build/growth BIN=''
-while [ $# -gt 0 ]; do
-    case $1 in
-    --topology) TOPOLOGY=$2; shift ;;
-    --nodes) SIZES=$2; shift ;;
-    --seconds) SECONDS_EACH=$2; shift ;;
-    --clients) CLIENTS=$2; shift ;;
-    --records) RECORDS=$2; shift ;;
-    --limit) LIMIT=$2; shift ;;
-    --json) JSON=1 ;;
-    --dir) DIR=$2; shift ;;
-    --help) usage; exit 0 ;;
-    -*) usage >&2; exit 2 ;;
-    *) BIN=$1 ;;
-    esac
-    shift
-done
-[ -n "$BIN" ] || { usage >&2; exit 2; }
-
+declare -A VALUES=([--topology]=TOPOLOGY [--nodes]=SIZES [--seconds]=SECONDS_EACH [--clients]=CLIENTS [--records]=RECORDS
+    [--limit]=LIMIT [--dir]=DIR)
+declare -A FLAGS=([--json]=JSON)
 . scripts/bench-lib.sh
-for program in kvd kvcli kvbench kvsim; do [ -x "$BIN/$program" ] || die "$BIN/$program is not built"; done
-BIN=$(cd "$BIN" && pwd)
-[ ! -e "$DIR/cluster.conf" ] || die "$DIR holds a cluster already"
-mkdir -p "$DIR"
-DIR=$(cd "$DIR" && pwd)
-trap 'scripts/cluster.sh clean --dir "$DIR" >/dev/null 2>&1 || true; rm -rf "$RESULTS"' EXIT
+take_options "$@"
+need_nodes kvd kvcli kvbench kvsim
 
 # Workload and pipeline.
 MEASUREMENTS=("put 16" "get 16" "put 1" "get 1")
