@@ -14,7 +14,7 @@ Usage: $ME COMMAND [OPTIONS]
   clean      stop all and delete the data
   status     the table: node, pid, address, state, partitions, keys
   kill I...  SIGKILL            stop I...   graceful (SIGTERM)
-  start I... start again on its own data; without data it joins anew
+  start I... start again on its own data, and wait until it serves; without data it joins anew
   pause I... SIGSTOP            resume I... SIGCONT
   partition 1,2/3,4,5    cut the network between groups; nodes that are not named are one more group
   heal       undo it
@@ -455,12 +455,22 @@ cmd_stop() {
     wait_until "a graceful stop" gone "$@"
 }
 
+# They answer; and a hub, which is of no use to anybody before, has heard of all that run.
 serving() {
     local i
     for i in "$@"; do
         launched "$i" || { show_log_end "$i"; die "n$i did not start; its log: $(node_dir "$i")/log"; }
         kvcli --timeout 500 -n "$(addr "$i")" --via "$(addr "$i")" stats --tsv >/dev/null 2>&1 || return 1
+        [ "$TOPOLOGY" = ring ] || [ "$i" != "$HUB" ] || hub_sees_all || return 1
     done
+}
+
+# Whoever it cannot hear is left out: who is paused, and beyond a cut all.
+hub_sees_all() {
+    local i alive
+    [ -z "$CUT" ] || return 0
+    alive=$(kvcli --timeout 1000 -n "$(addr "$HUB")" --via "$(addr "$HUB")" status --tsv 2>/dev/null | awk -F'\t' '$5 == "alive" { print $1 }')
+    for i in $(running); do paused "$i" || grep -qx "n$i" <<<"$alive" || return 1; done
 }
 
 cmd_start() {
