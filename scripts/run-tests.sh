@@ -15,9 +15,10 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   checks    include directions, shellcheck, formatting
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), two at a time
-  sim       executable tests/sim/*.sh
-  cluster   executable tests/cluster/*_test.sh, three at a time; one with a line `# alone` measures time, and runs
-            by itself in release builds. Under `all` those with a line `# modes: release asan` run twice
+  sim       executable tests/sim/*_test.sh
+  cluster   executable tests/cluster/*_test.sh, four at a time, those with a line `# long` first; one with a line
+            `# alone` measures time, and runs by itself in release builds. Under `all` those with a line
+            `# modes: release asan` run twice
 
   --build DIR       where the Makefile builds (default build)
   --mode MODE       which of its builds to test (default release)
@@ -41,9 +42,10 @@ done
 [ -n "$WHAT" ] || { usage >&2; exit 2; }
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
-UNIT_JOBS=2
-CLUSTER_JOBS=3 # they mostly wait
-fuzzing= # pid of the fuzzers, when they run beside something
+FUZZ_JOBS=2
+SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
+CLUSTER_JOBS=4 # they mostly wait
+fuzzing=       # pid of the fuzzers, when they run beside something
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
 CLUSTER_TIMEOUT_S=420
@@ -69,25 +71,20 @@ KV_WORDS=$(first_of /usr/share/dict/american-english "$PWD/.deps/usr/share/dict/
 KV_SERVICES=$(first_of /etc/services "$PWD/.deps/etc/services")
 export KV_WORDS KV_SERVICES
 
-# sum_matches FILE SED_EXPRESSION: adds up the numbers which the expression prints.
-sum_matches() {
-    sed -n "$2" "$1" | awk '{ n += $1 } END { print n + 0 }'
-}
-
 # count_cases LOG: prints "passed failed skipped planned", 0 planned when it did not say.
 count_cases() {
-    local log=$1 passed failed skipped planned
-    passed=$(sum_matches "$log" 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p')
-    failed=$(sum_matches "$log" 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p')
-    skipped=$(sum_matches "$log" 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p')
-    planned=$(sum_matches "$log" 's/^\[==========\] Running \([0-9]*\) test(s).*/\1/p')
-    if [ "$planned" = 0 ]; then
-        passed=$(grep -v '# SKIP' "$log" | grep -c '^ok [0-9]' || true)
-        skipped=$(grep -c '^ok [0-9].*# SKIP' "$log" || true)
-        failed=$(grep -c '^not ok [0-9]' "$log" || true)
-        planned=$(sum_matches "$log" 's/^1\.\.\([0-9][0-9]*\)$/\1/p')
-    fi
-    echo "$passed $failed $skipped $planned"
+    awk '
+        /^\[  PASSED  \] [0-9]+ test\(s\)/ { passed += $4 }
+        /^\[  FAILED  \] [0-9]+ test\(s\)/ { failed += $4 }
+        /^\[  SKIPPED \] [0-9]+ test\(s\)/ { skipped += $4 }
+        /^\[==========\] Running [0-9]+ test\(s\)/ { planned += $3 }
+        /^ok [0-9]/ { if (/# SKIP/) tap_skipped++; else tap_passed++ }
+        /^not ok [0-9]/ { tap_failed++ }
+        /^1\.\.[0-9]+$/ { tap_planned += substr($0, 4) }
+        END {
+            if (planned) print passed + 0, failed + 0, skipped + 0, planned
+            else print tap_passed + 0, tap_failed + 0, tap_skipped + 0, tap_planned + 0
+        }' "$1"
 }
 
 # failure_of LOG: the failed cases with what they say, or else the end of the log.
@@ -104,10 +101,10 @@ run_one() {
     local name=$1 limit=$2 log status=0 start end passed failed skipped planned verdict=ok why='' cases
     shift 2
     log=$BUILD/$MODE/log/${name//\//_}.log
-    mkdir -p "${log%/*}"
-    start=$(date +%s%N)
+    [ -d "${log%/*}" ] || mkdir -p "${log%/*}"
+    start=${EPOCHREALTIME/[.,]/}
     timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null || status=$?
-    end=$(date +%s%N)
+    end=${EPOCHREALTIME/[.,]/}
     read -r passed failed skipped planned < <(count_cases "$log")
     cases=$((passed + failed + skipped))
     if [ "$status" = 124 ] || [ "$status" = 137 ]; then
@@ -121,7 +118,7 @@ run_one() {
     fi
     [ "$failed" = 0 ] || verdict=FAIL
     echo "$passed $failed $skipped" >"$RESULTS/$MODE-${name//\//_}"
-    local seconds=$(((end - start) / 10000000)) line
+    local seconds=$(((end - start) / 10000)) line
     line=$(printf '%-4s %-8s %-40s %5d cases %4d.%02d s  %s' "$verdict" "$MODE" "$name" \
         $((passed + failed + skipped)) $((seconds / 100)) $((seconds % 100)) "$why")
     [ "$skipped" = 0 ] || line+=$'\n'$(grep -E '# SKIP|^\[  SKIPPED \] [^0-9]' "$log" | sed 's/^/     /' || true)
@@ -135,16 +132,29 @@ skip_one() {
     echo "0 0 1" >"$RESULTS/$MODE-${1//\//_}"
 }
 
+# in_slots SLOTS COMMAND...: in the background, as soon as fewer than that many run.
+in_slots() {
+    local slots=$1
+    shift
+    while [ "$(jobs -rp | wc -l)" -ge "$slots" ]; do wait -n || true; done
+    "$@" &
+}
+
 wanted() {
     # shellcheck disable=SC2053 # MATCH is a glob
     [ -z "$MATCH" ] || [[ $1 == *$MATCH* ]]
 }
 
-run_build() {
+# make_for MODE TARGET...: not a child of the make that called us: it has its own -j, and sees packages that were
+# just installed.
+make_for() {
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j"$(nproc)" MODE="$1" BUILD="$BUILD" "${@:2}"
+}
+
+run_build() { # MODE TARGET...
     MODE=$1
     echo "== build $MODE"
-    # Not a child of the make that called us: it has its own -j, and sees packages that were just installed.
-    if env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j"$(nproc)" MODE="$MODE" BUILD="$BUILD" all tests; then
+    if make_for "$@"; then
         echo "1 0 0" >"$RESULTS/build-$MODE"
     else
         echo "FAIL build $MODE"
@@ -153,46 +163,43 @@ run_build() {
     fi
 }
 
+# Side by side; who calls it waits for them.
 run_checks() {
     MODE=checks
-    echo "== checks"
-    ! wanted includes || run_one includes 60 scripts/check-includes.sh
-    ! wanted checks_test || run_one checks_test 60 tests/unit/checks_test.sh
-    local core=$BUILD/release/libcore.a
-    [ ! -e "$core" ] || ! wanted purity || run_one purity 60 scripts/check-purity.sh "$core"
+    local core=$BUILD/release/libcore.a scripts
     if wanted shellcheck; then
         if command -v shellcheck >/dev/null; then
-            local scripts
             mapfile -t scripts < <(find .ci/run scripts tests -name run -o -name '*.sh' | sort)
-            run_one shellcheck 120 shellcheck -x --severity=warning "${scripts[@]}"
+            in_slots $SMALL_JOBS run_one shellcheck 120 shellcheck -x --severity=warning "${scripts[@]}"
         else
             skip_one shellcheck "shellcheck is not installed"
         fi
     fi
+    ! wanted includes || in_slots $SMALL_JOBS run_one includes 60 scripts/check-includes.sh
+    ! wanted checks_test || in_slots $SMALL_JOBS run_one checks_test 60 tests/unit/checks_test.sh
+    [ ! -e "$core" ] || ! wanted purity || in_slots $SMALL_JOBS run_one purity 60 scripts/check-purity.sh "$core"
     if wanted format; then
         if "$(command -v clang-format-14 || echo clang-format)" --version 2>/dev/null | grep -q 'version 14\.'; then
-            run_one format 120 make fmt-check
+            in_slots $SMALL_JOBS run_one format 120 make fmt-check
         else
             skip_one format "clang-format 14 is not installed; others format differently"
         fi
     fi
 }
 
+# Side by side, from the last name to the first: uv_ and sim_ take long, base_ nothing, so that no core is left
+# waiting at the end. Who calls it waits for them.
 run_unit() {
     MODE=$1
-    echo "== unit tests, $MODE"
-    local test name prefix=()
+    local tests=("$BUILD/$MODE"/tests/unit/*_test) prefix=() i name
     [ "$MODE" != tsan ] || prefix=(setarch -R) # its shadow memory and address randomisation collide on some kernels
-    for test in "$BUILD/$MODE"/tests/unit/*_test; do
-        [ -x "$test" ] || continue
-        name=${test##*/}
+    for ((i = ${#tests[@]} - 1; i >= 0; i--)); do
+        name=${tests[i]##*/}
         # What is left of a test whose source is gone is no test.
-        [ -e "tests/unit/$name.c" ] || continue
-        wanted "$name" || continue
-        while [ "$(jobs -rp | wc -l)" -ge "$UNIT_JOBS" ]; do wait -n || true; done
-        run_one "$name" "$UNIT_TIMEOUT_S" "${prefix[@]}" "$test" &
+        if [ -x "${tests[i]}" ] && [ -e "tests/unit/$name.c" ] && wanted "$name"; then
+            in_slots $SMALL_JOBS run_one "$name" "$UNIT_TIMEOUT_S" "${prefix[@]}" "${tests[i]}"
+        fi
     done
-    wait
 }
 
 # One harness: what it does not survive is in its log and in BUILD/fuzz/.
@@ -212,11 +219,7 @@ build_fuzz() {
         return 1
     fi
     rm -f "$RESULTS/probe"
-    if ! env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j"$(nproc)" MODE=fuzz CC=clang BUILD="$BUILD" fuzzers; then
-        echo "FAIL build fuzz"
-        echo "0 1 0" >"$RESULTS/build-fuzz"
-        return 1
-    fi
+    run_build fuzz CC=clang fuzzers
 }
 
 # run_fuzz JOBS: so many harnesses at a time.
@@ -226,9 +229,7 @@ run_fuzz() {
     echo "== fuzzers, $FUZZ_SECONDS s each"
     for source in tests/fuzz/*_fuzz.c; do
         name=$(basename "$source" .c)
-        wanted "$name" || continue
-        while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
-        fuzz_one "$name" &
+        ! wanted "$name" || in_slots "$jobs" fuzz_one "$name"
     done
     wait
 }
@@ -249,62 +250,84 @@ run_scripts() {
     done
 }
 
-# run_lanes MODE TIMEOUT_S FILE...: some at a time, each with ports of its own: a test may kill all its nodes, and
-# nobody else may take their ports meanwhile.
+# run_lanes MODE:FILE...: some at a time, each with ports of its own: a test may kill all its nodes, and nobody else
+# may take their ports meanwhile. They lie below those that Linux gives to clients.
 run_lanes() {
-    local mode=$1 limit=$2 script l lane=()
-    shift 2
-    for script; do
+    local job l lane=()
+    for job; do
         while :; do
             for ((l = 0; l < CLUSTER_JOBS; l++)); do
                 if [ -z "${lane[l]:-}" ] || ! kill -0 "${lane[l]}" 2>/dev/null; then break 2; fi
             done
             wait -n || true
         done
-        KV_BASE_FROM=$((7600 + l * 10000)) run_scripts "$mode" "$limit" "$script" &
+        KV_BASE_FROM=$((7600 + l * 6000)) run_scripts "${job%%:*}" "$CLUSTER_TIMEOUT_S" "${job#*:}" &
         lane[l]=$!
     done
-    wait
+    for l in "${lane[@]}"; do wait "$l" || true; done
 }
 
+# Side by side; who calls it waits for them.
 run_sim() {
-    echo "== simulations, $1"
-    run_scripts "$1" "$SIM_TIMEOUT_S" tests/sim/*.sh
+    local script
+    for script in tests/sim/*_test.sh; do in_slots $SMALL_JOBS run_scripts "$1" "$SIM_TIMEOUT_S" "$script"; done
 }
 
+# run_cluster MODE...
 run_cluster() {
-    echo "== clusters of real nodes, $1"
-    local scripts=(tests/cluster/*_test.sh) alone=() together=() script
-    if [ "$WHAT" = all ] && [ "$1" != release ]; then
-        mapfile -t scripts < <(grep -lE "^# modes:.*\<$1\>" "${scripts[@]}" 2>/dev/null || true)
-    fi
-    for script in "${scripts[@]}"; do
-        if [ "$1" = release ] && grep -q '^# alone' "$script"; then alone+=("$script"); else together+=("$script"); fi
+    local mode script alone=() long=() short=()
+    for mode; do
+        for script in tests/cluster/*_test.sh; do
+            if [ "$WHAT" = all ] && [ "$mode" != release ] && ! grep -qE "^# modes:.*\<$mode\>" "$script"; then
+                continue
+            elif [ "$mode" = release ] && grep -q '^# alone' "$script"; then
+                alone+=("$script")
+            elif grep -q '^# long' "$script"; then
+                long+=("$mode:$script")
+            else
+                short+=("$mode:$script")
+            fi
+        done
     done
-    run_lanes "$1" "$CLUSTER_TIMEOUT_S" "${together[@]}"
-    [ -z "$fuzzing" ] || wait "$fuzzing" 2>/dev/null || true
-    run_scripts "$1" "$CLUSTER_TIMEOUT_S" "${alone[@]}"
+    run_lanes "${long[@]}" "${short[@]}"
+    [ -z "$fuzzing" ] || wait "$fuzzing" || true
+    run_scripts release "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }
 
 begin=$SECONDS
 case $WHAT in
-checks) run_checks ;;
-unit) run_unit "$MODE" ;;
-fuzz) ! build_fuzz || run_fuzz "$UNIT_JOBS" ;;
-sim) run_sim "$MODE" ;;
+checks)
+    run_checks
+    wait
+    ;;
+unit)
+    run_unit "$MODE"
+    wait
+    ;;
+fuzz) ! build_fuzz || run_fuzz $FUZZ_JOBS ;;
+sim)
+    run_sim "$MODE"
+    wait
+    ;;
 cluster) run_cluster "$MODE" ;;
 all)
-    built=()
+    built=() fuzzers=
     for mode in release asan; do
-        ! run_build "$mode" || built+=("$mode")
+        ! run_build "$mode" all tests || built+=("$mode")
     done
+    run_build debug "$BUILD/debug/kvsim" || true # whose traces are compared
+    ! build_fuzz || fuzzers=built
+    echo "== checks, simulations, unit tests"
     run_checks
-    for mode in "${built[@]}"; do run_unit "$mode"; done
     [[ " ${built[*]} " != *" release "* ]] || run_sim release
-    # Tests of clusters mostly wait: a core is free for the fuzzers beside those that measure nothing.
-    ! build_fuzz || run_fuzz 1 &
-    fuzzing=$!
-    for mode in "${built[@]}"; do run_cluster "$mode"; done
+    for mode in "${built[@]}"; do run_unit "$mode"; done
+    wait
+    echo "== clusters of real nodes; beside those that measure nothing, the fuzzers"
+    if [ -n "$fuzzers" ]; then
+        renice -n 10 -p "$BASHPID" >/dev/null && run_fuzz 1 &
+        fuzzing=$!
+    fi
+    run_cluster "${built[@]}"
     ;;
 esac
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What the programs say and how they exit: every kind of answer and mistake of kvcli, cluster.sh, kvd and kvbench.
+# long: begins first
 # modes: release asan
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -4,6 +4,7 @@
 # moves than has to.
 #
 #   KV_LONG=1    the whole word list; 5 to 8 one by one, three at once, down to 3; and how long requests take
+# long: begins first
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -26,7 +27,7 @@ frugal() {
     plan=$(kvcli --json node "$@" --plan)
     between "$text: replicas that move, of the least possible" 1 "$(awk "BEGIN { print $(number_of "$plan" moved) / $(number_of "$plan" least) }")" 1.35
 }
-begin_load() { # SECONDS RATE
+begin_load() { # SECONDS RATE; so long at most
     start_job kvbench --workload a --records 2000 --clients 8 --rate $(($2 / 2)) --duration "$1" --strict --key-prefix strict --seed 1 \
         --json --history "$TMP/strict.jsonl" >"$TMP/strict.json"
     strict=$job
@@ -36,6 +37,7 @@ begin_load() { # SECONDS RATE
 }
 end_load() { # TEXT
     local kind json
+    kill -TERM "$strict" "$sloppy" 2>/dev/null
     wait "$strict" "$sloppy"
     for kind in strict sloppy; do
         json=$(tail -n 1 "$TMP/$kind.json")
@@ -57,13 +59,14 @@ if [ -n "$LONG" ]; then
     run kvbench --workload a --records 2000 --clients 16 --key-prefix sloppy --duration 5 --json
     rate=$(awk -v p="$(number_of "$(tail -n 1 <<<"$out")" ops_per_s)" 'BEGIN { print int(p * 0.3) }')
     begin_load 15 "$rate"
+    wait "$strict" "$sloppy"
     end_load "before"
     before=$(number_of "$(tail -n 1 "$TMP/sloppy.json")" p99_us update)
 fi
 note "operations a second: $rate"
 
 frugal "a sixth" add n6
-begin_load "$([ -n "$LONG" ] && echo 60 || echo 30)" "$rate"
+begin_load 300 "$rate"
 must cluster add
 balanced "six"
 if [ -n "$LONG" ]; then
@@ -81,7 +84,7 @@ if [ -n "$LONG" ]; then
     between "p99 of puts while partitions move, $before us before (us)" 1 "$during" "$(awk -v b="$before" 'BEGIN { m = 2 * b; print m > 25000 ? m : 25000 }')"
 fi
 
-begin_load "$([ -n "$LONG" ] && echo 75 || echo 30)" "$rate"
+begin_load 300 "$rate"
 last=$([ -n "$LONG" ] && echo 11 || echo 8)
 least=$([ -n "$LONG" ] && echo 4 || echo 7)
 for ((i = last; i >= least; i--)); do

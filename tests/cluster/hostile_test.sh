@@ -5,6 +5,7 @@
 #
 #   KV_HOSTILE=N    frames and datagrams per port (20000)
 # alone: it measures how long requests take
+# long: begins first
 # modes: release asan
 # shellcheck disable=SC2154 # lib.sh sets job, out and status
 . "$(dirname "$0")/lib.sh"
@@ -44,9 +45,9 @@ served() {
 }
 
 # The control run: the same load, without an attack.
-must kvbench --load --workload a --records 2000 --clients 8 --duration 5
+must kvbench --load --workload a --records 2000 --clients 8 --duration 1
 peak_reset
-load 8 >"$TMP/control.json"
+load 5 >"$TMP/control.json"
 control=$(peaks)
 note "control, MiB: $(tr '\n' ' ' <<<"$control")"
 served "without an attack" "$TMP/control.json"
@@ -74,9 +75,9 @@ between "and the log did not fill with them (lines)" 1 "$(grep -c 'level=warn' "
 clients=2000
 [ "$KV_MODE" = release ] || clients=300
 peak_reset
-start_job load 14 >"$TMP/idle.json"
+start_job load 13 >"$TMP/idle.json"
 other=$job
-exits "$clients connections that say nothing, or a byte a second" 0 "open=$clients" "$attack" idle "$HOST" "$PORT" gureum "$clients" 13
+exits "$clients connections that say nothing, or a byte a second" 0 "open=$clients" "$attack" idle "$HOST" "$PORT" gureum "$clients" 12
 note "$(tr '\n' ' ' <<<"$out")"
 # A quarter: clients that say nothing, which is nobody's harm.
 between "those that never said HELLO, and those whose frame does not end, were closed" $((clients / 4)) "$(number_of "\"x\":${out##*=}" x)" $((clients / 4))
@@ -88,9 +89,9 @@ served "beside idle connections" "$TMP/idle.json"
 
 head -c 4000000 /dev/urandom >"$TMP/large"
 must kvcli put large "@$TMP/large"
-start_job load 14 >"$TMP/deaf.json"
+start_job load 11 >"$TMP/deaf.json"
 other=$job
-exits "a client that asks and never reads" 0 'asked=' "$attack" deaf "$HOST" "$PORT" gureum large 10
+exits "a client that asks and never reads" 0 'asked=' "$attack" deaf "$HOST" "$PORT" gureum large 8
 note "$out"
 wait "$other"
 served "beside a client that never reads" "$TMP/deaf.json"

@@ -9,9 +9,9 @@
 up kill
 must kvbench --load --records 10000 --clients 32 --workload put --ops 1 --pipeline 16 --json
 
-start_job kvbench --workload a --records 10000 --clients 32 --rate 2000 --duration 24 --json --history "$TMP/a.jsonl" >"$TMP/a.json"
+start_job kvbench --workload a --records 10000 --clients 32 --rate 2000 --duration 60 --json --history "$TMP/a.jsonl" >"$TMP/a.json"
 load=$job
-start_job kvbench --workload put --unique --records 1 --key-prefix once- --clients 8 --rate 200 --duration 24 --seed 2 --json \
+start_job kvbench --workload put --unique --records 1 --key-prefix once- --clients 8 --rate 200 --duration 60 --seed 2 --json \
     --history "$TMP/once.jsonl" >"$TMP/once.json"
 once=$job
 sleep 3
@@ -32,8 +32,8 @@ handed=0
 for i in 1 3 5; do handed=$((handed + $(stat_of "$i" hints_handed_over))); done
 between "hints were handed over" 100 "$handed" 1000000
 check "the returned are seen alive by all" cluster wait alive 2 4 --timeout 10
-wait "$load"
-wait "$once"
+kill -TERM "$load" "$once" # in peace
+wait "$load" "$once"
 
 # ---- every operation ended well ----
 
@@ -84,8 +84,10 @@ copies() {
 version() { sed 's/.*"key":\("[^"]*"\),"value":\("[^"]*"\).*"stamp":\("[^"]*"\).*/\1 \2 \3/'; }
 
 sed -n 's/.*"op":"put","key":"\([^"]*\)".*"status":"ok".*/\1/p' "$TMP/all.jsonl" | sort -u >"$TMP/keys"
+copies n2 &
+copies n4
+wait $!
 for node in n2 n4; do
-    copies "$node"
     keys=$(wc -l <"$TMP/keys-$node")
     differing=$(diff "$TMP/majority-$node" "$TMP/local-$node" | grep -c '^>' || true)
     between "$node is a home of its share of the keys" 3000 "$keys" 9000

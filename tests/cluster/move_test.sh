@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Partitions move under load while nodes are killed: the new home, twice; a source; and a node that leaves, for good,
 # with half of its rows still to be given. Nothing acknowledged is lost, and what was taken over once is not again.
+# long: begins first
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -23,7 +24,7 @@ resumed() { sed -n 's/.*event=transfer_begin .* done=\([0-9]*\) .*/\1/p' "$(log_
 
 up moves --nodes 5
 must kvbench --load --records 20000 --value-size 1000 --clients 32 --workload put --ops 1 --pipeline 16 --json
-start_job kvbench --workload a --records 20000 --value-size 1000 --clients 8 --rate 200 --duration 55 --json --history "$TMP/a.jsonl" >"$TMP/a.json"
+start_job kvbench --workload a --records 20000 --value-size 1000 --clients 8 --rate 200 --duration 300 --json --history "$TMP/a.jsonl" >"$TMP/a.json"
 load=$job
 
 # ---- a sixth joins, and is killed midway ----
@@ -53,6 +54,7 @@ soon "others take over from it" 30 eval 'moving 1 30'
 must cluster kill 2
 soon "it is given up, and the others read what it had from each other" 90 eval 'stable && [ "$(members)" = "n1 n3 n4 n5 n6" ]'
 equals "nothing is missing for that" 0 "$(sum_of transfer_partitions_lost 1 3 4 5 6)"
+kill -TERM "$load"
 wait "$load"
 note "$(cat "$TMP/a.json")"
 equals "no operation failed but for its deadline" 0 "$(grep -cvE '"status":"(ok|not_found|timeout|unavailable)"' "$TMP/a.jsonl")"

@@ -2,6 +2,7 @@
 # Anti-entropy with real nodes: what a round costs when nothing is wrong; a store that has lost a quarter of its rows
 # behind its own back, which an operator has checked; and one that has lost what it remembered of its rows, too, and is
 # repaired by its peers as soon as it is back.
+# long: begins first
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
