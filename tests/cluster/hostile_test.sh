@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Strangers who mean harm: spoilt frames and datagrams by the thousand, connections that say nothing, a reader who
-# does not read, large values all at once. No node ends, memory stays what it is, every other client is served; and
-# whoever does not belong is refused by name, with one clear line on each side.
+# does not read. No node ends, memory stays what it is, every other client is served; and whoever does not belong is
+# refused by name, with one clear line on each side.
 #
 #   KV_HOSTILE=N    frames and datagrams per port (20000)
-# alone: it measures how long requests take
 # long: begins first
 # modes: release asan
 # shellcheck disable=SC2154 # lib.sh sets job, out and status
@@ -85,7 +84,7 @@ wait "$other"
 served "beside idle connections" "$TMP/idle.json"
 [ "$KV_MODE" != release ] || between "memory grew by at most 64 MiB (MiB)" 0 "$(grown "$control")" 64
 
-# ---- large values ----
+# ---- who does not read ----
 
 head -c 4000000 /dev/urandom >"$TMP/large"
 must kvcli put large "@$TMP/large"
@@ -96,14 +95,9 @@ note "$out"
 wait "$other"
 served "beside a client that never reads" "$TMP/deaf.json"
 
-size=8388608
-[ "$KV_MODE" = release ] || size=500000
-run kvbench --workload put --records 50 --clients 50 --value-size "$size" --ops 50 --timeout 60000 --json
-note "50 clients put $size bytes at once: $out"
-equals "50 large puts at once: each has an answer" 50 "$(number_of "$out" ops)"
-soon "and small ones are served after it" 90 kvcli --timeout 2000 put after it
 note "peaks, MiB: $(peaks | tr '\n' ' ')"
 for i in 1 2 3 4 5; do check "n$i runs" kill -0 "$(pid_of "$i")"; done
+must kvcli put after it
 
 # ---- who does not belong ----
 

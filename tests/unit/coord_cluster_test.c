@@ -13,6 +13,7 @@
 
 #include "unit/coord_cluster_members.h"
 #include "unit/rounds.h"
+#include "unit/seeds.h"
 
 enum { RUNS = 250, EVENTS = 5000 };
 
@@ -334,8 +335,6 @@ static void one_run(uint64_t from)
     free(r);
 }
 
-static uint64_t first_seed = 1, runs, seed;
-
 static void random_runs(void **state)
 {
     (void)state;
@@ -361,21 +360,9 @@ static void random_runs(void **state)
     assert_true(seen.handed_over > 100 && seen.moved_on > 10);
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (seed < first_seed + runs)
-        print_message("failed; replay with: coord_cluster_test %llu\n", (unsigned long long)seed);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(random_runs, tell_seed)};
-    runs = rounds_of(RUNS);
-    if (argc > 1) {
-        first_seed = strtoull(argv[1], NULL, 10);
-        runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    }
+    take_seeds(argc, argv, rounds_of(RUNS));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,16 +5,10 @@
  *
  * A failing run prints its seed; `coord_random_test SEED` replays it, `coord_random_test SEED COUNT` tries
  * more. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdlib.h>
-
 #include "base/prng.h"
 #include "unit/coord_support.h"
+#include "unit/rounds.h"
+#include "unit/seeds.h"
 
 enum { RUNS = 400, STEPS = 600, OPS_MAX = 300 };
 
@@ -263,8 +257,6 @@ static void one_run(uint64_t from, uint32_t counts[2][8])
     free(r);
 }
 
-static uint64_t first_seed = 1, runs = RUNS, seed;
-
 static void random_runs(void **state)
 {
     (void)state;
@@ -283,20 +275,9 @@ static void random_runs(void **state)
     }
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (seed < first_seed + runs)
-        print_message("failed; replay with: coord_random_test %llu\n", (unsigned long long)seed);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(random_runs, tell_seed)};
-    if (argc > 1) {
-        first_seed = strtoull(argv[1], NULL, 10);
-        runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    }
+    take_seeds(argc, argv, rounds_of(RUNS));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,19 +5,12 @@
  *
  * A failing run prints its seed; `paxos_random_test SEED` replays it, `paxos_random_test SEED COUNT` tries
  * more. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdlib.h>
-
 #include "unit/paxos_support.h"
+#include "unit/rounds.h"
+#include "unit/seeds.h"
 
 enum { RUNS = 300, STEPS = 6000, QUIET_STEPS = 400 };
 
-static uint64_t first_seed = 1, runs = RUNS, seed;
 static uint64_t decided_epochs, crashes, duels;
 
 static uint32_t any(struct world *w)
@@ -125,20 +118,9 @@ static void test_random(void **state)
     assert_true(crashes > runs && duels > runs);
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (seed < first_seed + runs)
-        print_message("failed; replay with: paxos_random_test %llu\n", (unsigned long long)seed);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_random, tell_seed)};
-    if (argc > 1) {
-        first_seed = strtoull(argv[1], NULL, 10);
-        runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    }
+    take_seeds(argc, argv, rounds_of(RUNS));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "repair/transfer_internal.h"
 #include "unit/repair_moves.h"
 #include "unit/rounds.h"
+#include "unit/seeds.h"
 
 enum { RUNS = 300, STEPS = 400 };
 
@@ -238,8 +239,6 @@ static void play(uint64_t from_seed)
     moves_destroy(g.w);
 }
 
-static uint64_t first_seed = 1, runs, seed;
-
 static void whatever_happens_it_becomes_whole(void **state)
 {
     (void)state;
@@ -247,23 +246,11 @@ static void whatever_happens_it_becomes_whole(void **state)
         play(seed);
 }
 
-static int tell_seed(void **state)
-{
-    (void)state;
-    if (seed < first_seed + runs)
-        print_message("failed; replay with: repair_transfer_random_test %llu\n", (unsigned long long)seed);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(whatever_happens_it_becomes_whole, tell_seed),
     };
-    runs = rounds_of(RUNS);
-    if (argc > 1) {
-        first_seed = strtoull(argv[1], NULL, 10);
-        runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    }
+    take_seeds(argc, argv, rounds_of(RUNS));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
