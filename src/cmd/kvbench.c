@@ -171,14 +171,14 @@ static const char DOC[] =
     "  kvbench names --ops 10000 --rate 1000 --json\n\n"
     "check reads what each key that was put holds now, and shows the few operations\n"
     "that prove a violation:\n"
-    "  lost    an acknowledged put; the key is absent, or holds a put that had ended\n"
-    "          before it began\n"
-    "  own     a strict get that returned something older than its client had put or\n"
-    "          read before\n"
+    "  lost    an acknowledged put; the key is absent, or holds a put that had\n"
+    "          ended before it began\n"
+    "  own     a strict get that returned something older than its client had put\n"
+    "          or read before\n"
     "  linear  answers of a key, all of whose operations are strict, that no order\n"
     "          of them explains\n"
-    "  absent  a value that came back after its delete was acknowledged, it was seen\n"
-    "          to be gone, or expired\n\n"
+    "  absent  a value that came back after its delete was acknowledged, it was\n"
+    "          seen to be gone, or expired\n\n"
     "timeline prints CSV: operations that began in each span of time, those that\n"
     "failed, gets that missed a key that was there or were stale, the percentage\n"
     "answered, latencies of those answered, the time until nothing failed any more\n"
@@ -186,7 +186,8 @@ static const char DOC[] =
     "clock prints the time of histories, which is monotonic, in nanoseconds.\n"
     "names changes --ops names through random nodes and asks every node until all\n"
     "answer with the new value.\n\n"
-    "Exit status: 0 ok, 1 check found violations, 2 wrong usage, 7 no node reachable.";
+    "Exit status: 0 ok, 1 check found violations, 2 wrong usage,\n"
+    "7 no node reachable.";
 
 static const struct argp PARSER = {
     OPTIONS, parse, "\ncheck HISTORY...\ntimeline HISTORY...\nnames\nclock", DOC, 0, 0, 0};

@@ -198,8 +198,8 @@ static const char DOC[] =
     "  kvcli node leave n3 --plan && kvcli node leave n3\n"
     "  kvcli fault drop --percent 30 --to n3        # kvcli fault clear ends it\n\n"
     "Exit status: 0 ok, 1 not found (or check found differences), 2 wrong usage,\n"
-    "3 unavailable and nothing was tried, 4 timeout with unknown outcome, 6 refused,\n"
-    "7 no node reachable.";
+    "3 unavailable and nothing was tried, 4 timeout with unknown outcome,\n"
+    "6 refused, 7 no node reachable.";
 
 static const struct argp PARSER = {OPTIONS, parse, "[COMMAND [ARGUMENT...]]", DOC, 0, 0, 0};
 

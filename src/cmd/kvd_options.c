@@ -215,7 +215,7 @@ static const char DOC[] =
     "A restarted node needs --name, --data and --listen only: the rest is in its\n"
     "data. One whose data is lost joins anew under its name, with --join, and takes\n"
     "its place over from the others; a hub cannot.\n"
-    "SIGTERM: stops taking requests, finishes those in flight, syncs, leaves with 0.\n"
+    "SIGTERM: stops taking requests, finishes those in flight, syncs, leaves: 0.\n"
     "Exit 1: could not start or go on, with the reason in the log; 2: wrong usage;\n"
     "70: the disk failed.";
 

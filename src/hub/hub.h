@@ -9,8 +9,7 @@
  *     LIST_GET: I have that version  ->             only who has missed a push
  *                                    <-             LIST: what is new since then
  *                                    <-             LIST: pushed, at most once in push_interval_us
- *                                    <-             HEARTBEAT_ACK, a call: to a suspect, which answers at
- * once
+ *                                    <-             HEARTBEAT_ACK, a call: a suspect answers at once
  *
  * A hub that has just started has no list: for one interval it listens, or until everybody was heard, and
  * meanwhile the list of its former life stays in force. So its restart needs nobody's help, and buries

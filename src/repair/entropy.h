@@ -4,17 +4,16 @@
  * The store keeps a hash of every leaf of every partition: writes mark leaves, and only marked ones are
  * hashed again. Two homes compare a partition like this; whoever is earlier on its list of homes begins:
  *
- *     ROOTS    one hash for each of many partitions                 -> LEAVES    of those that differ
- *     COMPARE  digests of the asker's rows in leaves that differ    -> COMPARED  the rows that it misses,
- *                                                                                and which ones it should
- * send MERGE    those                                                -> MERGED
+ *     ROOTS    one hash for each of many partitions              -> LEAVES    of those that differ
+ *     COMPARE  digests of the asker's rows in leaves that differ -> COMPARED  the rows that it misses,
+ *                                                                             and which it should send
+ *     MERGE    those                                             -> MERGED
  *
  * Leaves that are empty on one side need no digests. Where both have a key, but not the same row, the stamps
  * decide who sends. Everything that arrives is merged: nothing is ever undone by a comparison, so lost,
  * doubled and late messages, and sessions that end midway, do no harm. Rows younger than ENTROPY_YOUNG_MS are
- * left alone: writes that are under way are no damage.
- * * One at a time: what differs is repaired with one peer, and the next finds it whole; nothing is sent
- * twice.
+ * left alone, and with them those stamped ahead of the clock: writes that are under way are no damage. One
+ * peer at a time: what differs is repaired with one, and the next finds it whole; nothing is sent twice.
  *
  * When. A round goes over all partitions, in slices, spread over `round_us`; every pair of homes meets once
  * in it, so after a round without faults and writes they are equal, wherever a row was missing. With a peer

@@ -104,11 +104,12 @@ struct partition_state {
 
 /* ---- a session (entropy_session.c) ----
  *
- *     ROOTS -> DIGESTS -> COMPARE -> WRITE -> PUSH -> MERGE -> PUSH -> FETCH -> FETCH_WRITE -> FETCH ->
- * DIGESTS
- *                  \---------------------------^--------------------^ (nothing to ask, to send)
+ *     ROOTS -> DIGESTS -> COMPARE -> WRITE -> PUSH -> MERGE -> PUSH -> FETCH -> FETCH_WRITE -> FETCH
+ *                 ^          \-----------------^-------------------------^                       |
+ *                 \------------------------------------------------------------------------------/
  *
- * Each state first does what it is for, when the rate allows it, and then waits for its answer. */
+ * The upper way is for nothing to ask, nothing to send. Each state first does what it is for, when the rate
+ * allows it, and then waits for its answer. */
 enum session_state {
     SESSION_NONE,
     SESSION_ROOTS,   /* which partitions differ, and in which leaves? */

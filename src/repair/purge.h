@@ -41,7 +41,7 @@
  * Where dead rows are is not searched for: each that is written marks its partition with the time from which
  * on it is dead. A start, or a ring under which this node drives other partitions than before, marks those to
  * be looked at once, spread over PURGE_SPREAD intervals. Bounded: rounds, the bytes of their keys, rounds
- * that talk at once, pages read a second; keys watched. */
+ * that talk at once, pages read a second; keys watched, holds of a partition. */
 #ifndef REPAIR_PURGE_H
 #define REPAIR_PURGE_H
 

@@ -7,8 +7,7 @@
  *
  * A log is a run of blocks; a record never crosses the end of one (a longer one is cut into fragments):
  *
- *     | crc 4 | length 2, little-endian | type 1 | payload ... | next header ... | fewer than 7 bytes: zeros
- * |
+ *     | crc 4 | length 2, little-endian | type 1 | payload ... | next header ... | under 7 bytes: zeros |
  *
  * Only headers are looked at: lengths and payloads are what the engine's checksums are for. */
 #include "store/engine.h"
