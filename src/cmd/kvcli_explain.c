@@ -71,7 +71,7 @@ static void print_story(const char *what, const char *key, const struct kv_resul
     else
         printf(", no coordinator had a say, %u us\n", r->us);
     struct buf bars = {0};
-    if (bars_draw(r->trace, r->trace_count, r->us, screen_utf8(), &bars) == KV_OK)
+    if (bars_draw(r->trace, r->trace_count, r->us, screen_utf8(), &bars) == KV_OK && bars.len > 0)
         fwrite(bars.data, 1, bars.len, stdout);
     buf_deinit(&bars);
     for (uint32_t i = 0; i < r->trace_count; i++) {
