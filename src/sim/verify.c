@@ -77,11 +77,9 @@ static bool is_at_rest(struct sim *s, void *run)
 {
     struct run *r = run;
     const struct ring *newest = sim_ring(s);
-    if (!newest || newest->value.phase != RING_STABLE || newest->value.queue_count ||
-        operator_waiting(faults_operator(r->faults)))
-        return false;
-    revive(r);
-    return straggler(r) == 0;
+    revive(r); /* first: a change may wait for it */
+    return newest && newest->value.phase == RING_STABLE && newest->value.queue_count == 0 &&
+           !operator_waiting(faults_operator(r->faults)) && straggler(r) == 0;
 }
 
 static void verify_ring(struct run *r)
