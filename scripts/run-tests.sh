@@ -16,7 +16,7 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), two at a time
   sim       executable tests/sim/*_test.sh
-  cluster   executable tests/cluster/*_test.sh, four at a time, those with a line `# long` first; one with a line
+  cluster   executable tests/cluster/*_test.sh, five at a time, those with a line `# long` first; one with a line
             `# alone` measures time, and runs by itself in release builds. Under `all` those with a line
             `# modes: release asan` run twice
 
@@ -44,7 +44,7 @@ done
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 FUZZ_JOBS=2
 SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
-CLUSTER_JOBS=4 # they mostly wait
+CLUSTER_JOBS=5 # they mostly wait
 fuzzing=       # pid of the fuzzers, when they run beside something
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
@@ -261,7 +261,7 @@ run_lanes() {
             done
             wait -n || true
         done
-        KV_BASE_FROM=$((7600 + l * 6000)) run_scripts "${job%%:*}" "$CLUSTER_TIMEOUT_S" "${job#*:}" &
+        KV_BASE_FROM=$((7600 + l * 5000)) run_scripts "${job%%:*}" "$CLUSTER_TIMEOUT_S" "${job#*:}" &
         lane[l]=$!
     done
     for l in "${lane[@]}"; do wait "$l" || true; done
