@@ -374,13 +374,15 @@ cmd_up() {
     wait_until "all nodes seeing each other" all_up_or_die
     touch "$DIR/founded"
     cmd_status
+    local victim=1
+    [ "$TOPOLOGY" != central ] || victim=2 # n1 is the hub, without which nothing is answered
     cat <<EOF
 
 Try:
   eval "\$($ME env$(dir_option))"          # puts kvcli on your PATH
   kvcli put greeting 'hello, cloud' && kvcli get greeting
   kvcli where greeting
-  $ME kill 1$(dir_option) && kvcli get greeting
+  $ME kill $victim$(dir_option) && kvcli get greeting
 EOF
 }
 

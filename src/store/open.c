@@ -66,7 +66,7 @@ static int make_dir(const char *dir, bool create, char error[STORE_ERROR_MAX])
     struct stat st;
     if (stat(dir, &st) == 0) {
         if (!S_ISDIR(st.st_mode))
-            return refuse(error, "the data directory cannot be", dir, ENOTDIR);
+            return refuse(error, "cannot use as data directory", dir, ENOTDIR);
         return access(dir, R_OK | W_OK | X_OK) == 0
                    ? KV_OK
                    : refuse(error, "cannot write to the data directory", dir, errno);
