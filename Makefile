@@ -65,7 +65,10 @@ JEMALLOC_LIBS := $(call pkg-libs,jemalloc,-ljemalloc)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion $(if $(filter 1,$(WERROR)),-Werror)
 CPPFLAGS += -D_GNU_SOURCE -Isrc -Iinclude -Itests $(DEPS_CPPFLAGS) $(sort $(call pkg-cflags,libuv libprotobuf-c liblz4))
 EDIT_CPPFLAGS := $(call pkg-cflags,libedit)
-BASE_CFLAGS := -std=gnu11 -g -fvisibility=hidden -fno-omit-frame-pointer -fno-optimize-sibling-calls
+BASE_CFLAGS := -std=gnu11 -fvisibility=hidden -fno-omit-frame-pointer -fno-optimize-sibling-calls
+
+# A backtrace has functions and lines in every build; a debugger sees variables in a debug build, which takes longer.
+BASE_CFLAGS += $(if $(filter debug,$(MODE)),-g,-g1)
 
 ifeq ($(MODE),release)
 BASE_CFLAGS += -O2 -fstack-protector-strong
@@ -266,9 +269,11 @@ test: ## install what is missing, build release and asan, run every check and te
 	@scripts/deps.sh --test
 	@scripts/run-tests.sh --build $(BUILD) all
 
-test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, fuzzers for ten minutes each, long simulations
+test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, fuzzers for ten minutes each, long simulations, all rounds under a sanitizer
 	@KV_LONG=1 KV_HOSTILE=100000 scripts/run-tests.sh --build $(BUILD) --match hostile cluster
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) sim
+	@$(MAKE) MODE=asan tests
+	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) --mode asan unit
 	@FUZZ_SECONDS=600 scripts/run-tests.sh --build $(BUILD) fuzz
 
 unit: $(foreach t,$(TESTS),$(if $(T),$(if $(findstring $(T),$(notdir $(t))),$(t)),$(t))) ## build and run the unit tests in MODE; T=WORD picks some
