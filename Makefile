@@ -269,8 +269,8 @@ test: ## install what is missing, build release and asan, run every check and te
 	@scripts/deps.sh --test
 	@scripts/run-tests.sh --build $(BUILD) all
 
-test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, fuzzers for ten minutes each, long simulations, all rounds under a sanitizer
-	@KV_LONG=1 KV_HOSTILE=100000 scripts/run-tests.sh --build $(BUILD) --match hostile cluster
+test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, purging, the ring that grows under load, fuzzers for ten minutes each, long simulations, all rounds under a sanitizer
+	@for t in hostile purge grow; do KV_LONG=1 KV_HOSTILE=100000 scripts/run-tests.sh --build $(BUILD) --match $$t cluster || exit; done
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) sim
 	@$(MAKE) MODE=asan tests
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) --mode asan unit
