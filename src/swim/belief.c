@@ -197,7 +197,7 @@ struct gossip swim_gossip_of_self(const struct swim *s)
     return (struct gossip){.member = s->config.self,
                            .generation = s->config.generation,
                            .incarnation = s->incarnation,
-                           .state = swim_own_state(s),
+                           .state = (uint8_t)swim_own_state(s),
                            .from = s->config.self,
                            .addr = s->config.addr};
 }

@@ -58,8 +58,8 @@ must "$rows" forget "$DIR/n4/data"
 sent=$(sum_of entropy_rows_sent) # n4 is away: the others'
 must cluster start 4
 must cluster wait alive 4
-soon "its peers repair it as soon as it is back" 30 eval '[ "$(stat_of 4 entropy_rows_received)" = $lost ]'
-between "and send nothing twice" "$lost" $(($(sum_of entropy_rows_sent) - sent)) "$lost"
+soon "its peers repair it as soon as it is back" 30 eval '[ "$(stat_of 4 entropy_rows_received)" -ge $lost ]'
+between "and hardly anything twice" "$lost" $(($(sum_of entropy_rows_sent) - sent)) $((lost * 101 / 100))
 
 # ---- all homes are equal ----
 

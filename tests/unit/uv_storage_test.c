@@ -57,7 +57,7 @@ static void wait_until_busy(void)
 {
     for (bool busy = false; !busy; usleep(100)) {
         pthread_mutex_lock(&t.storage->lock);
-        busy = t.storage->busy;
+        busy = t.storage->busy && list_empty(&t.storage->queue);
         pthread_mutex_unlock(&t.storage->lock);
     }
 }
