@@ -13,7 +13,7 @@ Five nodes, three replicas, R=W=2, values of 100 bytes. Puts and gets of 1 clien
   --rounds N      (5)              --seconds S    of each measurement (5)
   --records N     keys (10000)     --sync MODE    always, interval or none (always)
   --only PATTERN  only measurements whose name matches this extended regular expression
-  --million       then load 1,000,000 keys: memory, the start after SIGKILL, and the join of a sixth node
+  --million       then load 1,000,000 keys: memory, the join of a sixth node, the start after SIGKILL
   --json          print JSON, an object a line
   --dir DIR       where the nodes keep their data (build/bench)
 
@@ -100,9 +100,9 @@ measure_start() {
 measure_million() {
     "$BIN/kvbench" --load --records 1000000 --clients 50 --pipeline 16 --quiet >/dev/null
     measure_memory "1,000,000 keys"
+    measure_join
     measure_start "1,000,000 keys, one node" 1
     measure_start "1,000,000 keys, all nodes" 1 2 3 4 5
-    measure_join
 }
 
 # p99_of JSON: of the puts, in us.
@@ -112,6 +112,7 @@ p99_of() { number_of "$(grep -o '"update":{[^}]*}' <<<"$1")" p99_us; }
 measure_join() {
     local before during load begin given seconds
     load() { bench --workload a --records 1000000 --clients 16 --rate "$JOIN_RATE" --duration "$1"; }
+    load 10 >/dev/null # until the disks have digested the keys
     before=$(load 10)
     given=$(stat_sum transfer_bytes_given)
     load 600 >"$RESULTS/.join" &
