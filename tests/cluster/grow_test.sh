@@ -81,7 +81,7 @@ balanced "all"
 end_load "growing"
 if [ -n "$LONG" ]; then
     during=$(number_of "$(tail -n 1 "$TMP/sloppy.json")" p99_us update)
-    between "p99 of puts while partitions move, $before us before (us)" 1 "$during" "$(awk -v b="$before" 'BEGIN { m = 2 * b; print m > 25000 ? m : 25000 }')"
+    between "p99 of puts while partitions move, $before us before (us)" 1 "$during" "$(awk -v b="$before" 'BEGIN { m = 2 * b; print (m > 25000 ? m : 25000) }')"
 fi
 
 begin_load 300 "$rate"
