@@ -20,7 +20,7 @@ enum sync_mode { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NONE };
 #define STORAGE_INTERVAL_US     UINT64_C(100000) /* --sync interval: at most this much is unsynced */
 #define STORAGE_BATCH_MAX       512u             /* rows of one batch: bounds the wait of the first, */
 #define STORAGE_BATCH_MAX_BYTES (8u << 20)       /* and what the engine copies at once */
-#define STORAGE_PACKS_MAX_BYTES (1u << 20)       /* of packs: puts wait for those of their batch */
+#define STORAGE_PACKS_MAX_BYTES (1u << 17)       /* of packs: puts wait for those of their batch */
 #define STORAGE_INLINE_MAX_US \
     UINT64_C(2000)                      /* a disk slower than this is never synced on the loop's thread */
 #define STORAGE_INLINE_MAX_BYTES 65536u /* and a row larger than this neither */
