@@ -298,7 +298,7 @@ tsan-test: ## unit tests of uv/ and store/, and a small cluster under load, with
 	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match store_ unit
 	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match tsan cluster
 
-fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60), two at a time
+fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60), four at a time
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/run-tests.sh --build $(BUILD) --match '$(T)' fuzz
 
 fuzzers: $(FUZZERS)

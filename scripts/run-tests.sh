@@ -14,7 +14,7 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   all       build release and asan, then everything
   checks    include directions, shellcheck, formatting
   unit      MODE/tests/unit/*_test
-  fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), two at a time
+  fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), four at a time
   sim       executable tests/sim/*_test.sh
   cluster   executable tests/cluster/*_test.sh, five at a time, those with a line `# long` first; one with a line
             `# alone` measures time, and runs by itself in release builds. Under `all` those with a line
@@ -42,9 +42,9 @@ done
 [ -n "$WHAT" ] || { usage >&2; exit 2; }
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
-FUZZ_JOBS=2
+FUZZ_JOBS=4      # each has its time, whatever it gets done in it
 SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
-CLUSTER_JOBS=5 # they mostly wait
+CLUSTER_JOBS=4 # they mostly wait
 fuzzing=       # pid of the fuzzers, when they run beside something
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
@@ -290,7 +290,6 @@ run_cluster() {
         done
     done
     run_lanes "${long[@]}" "${short[@]}"
-    [ -z "$fuzzing" ] || wait "$fuzzing" || true
     run_scripts release "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }
 
@@ -322,11 +321,8 @@ all)
     [[ " ${built[*]} " != *" release "* ]] || run_sim release
     for mode in "${built[@]}"; do run_unit "$mode"; done
     wait
-    echo "== clusters of real nodes; beside those that measure nothing, the fuzzers"
-    if [ -n "$fuzzers" ]; then
-        renice -n 10 -p "$BASHPID" >/dev/null && run_fuzz 1 &
-        fuzzing=$!
-    fi
+    [ -z "$fuzzers" ] || run_fuzz $FUZZ_JOBS
+    echo "== clusters of real nodes"
     run_cluster "${built[@]}"
     ;;
 esac

@@ -4,7 +4,8 @@
 # refused by name, with one clear line on each side.
 #
 #   KV_HOSTILE=N    frames and datagrams per port (20000)
-# long: begins first
+# alone: it measures how long requests take
+# long: begins first, where it is not alone
 # modes: release asan
 # shellcheck disable=SC2154 # lib.sh sets job, out and status
 . "$(dirname "$0")/lib.sh"
