@@ -42,10 +42,9 @@ done
 [ -n "$WHAT" ] || { usage >&2; exit 2; }
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
-FUZZ_JOBS=4      # each has its time, whatever it gets done in it
+FUZZ_JOBS=4    # each has its time, whatever it gets done in it
 SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
 CLUSTER_JOBS=4 # they mostly wait
-fuzzing=       # pid of the fuzzers, when they run beside something
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
 CLUSTER_TIMEOUT_S=420
