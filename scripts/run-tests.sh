@@ -16,7 +16,7 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), four at a time
   sim       executable tests/sim/*_test.sh
-  cluster   executable tests/cluster/*_test.sh, five at a time, those with a line `# long` first; one with a line
+  cluster   executable tests/cluster/*_test.sh, four at a time, those with a line `# long` first; one with a line
             `# alone` measures time, and runs by itself in release builds. Under `all` those with a line
             `# modes: release asan` run twice
 

@@ -47,8 +47,8 @@ static unsigned long raise_file_limit(void)
 
 /* A node that interrupts whoever sends it a message wakes up for every single one. One that lets him go on
  * finds several, and answers them with fewer system calls: with nodes and 50 clients on two cores a sixth
- * more puts, and a third more gets. Who has a core to spare wakes up as soon as before. Threads inherit it.
- */
+ * more puts, and nearly half more gets. Who has a core to spare wakes up as soon as before. Threads inherit
+ * it. */
 static void schedule_as_batch(void)
 {
     struct sched_param none = {0};
