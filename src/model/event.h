@@ -19,6 +19,7 @@ enum event_type {
     EV_STORE_PAGE,     /* EF_STORE_RANGE, EF_STORE_HINTS, EF_STORE_ROWS */
     EV_STORE_HAS,      /* EF_STORE_HAS */
     EV_STORE_TREE,     /* EF_STORE_TREE */
+    EV_STORE_TOTALS,   /* EF_STORE_TOTALS */
     EV_STOP,           /* SIGTERM: take no more requests, finish those in flight, then EF_EXIT */
 };
 
@@ -42,6 +43,13 @@ static inline struct endpoint to_conn(uint64_t conn)
 struct store_has {
     struct stamp row; /* of its row, dead or alive; {0, 0}: there is none */
     bool noted;       /* there is a hint for it, for whomever */
+};
+
+/* What there is of a member's notes (EV_STORE_TOTALS). */
+struct hint_total {
+    uint32_t member;
+    uint64_t count;
+    uint64_t bytes; /* of keys and encoded rows, each note's for its newest stamp */
 };
 
 /* One row of EV_STORE_PAGE. For EF_STORE_RANGE rows are header only, for EF_STORE_ROWS whole unless headers
@@ -99,6 +107,12 @@ struct event {
             uint32_t partition;
             const uint64_t *hashes; /* TREE_LEAVES of them; KV_OK only */
         } tree;
+        struct {
+            uint64_t op;
+            int status; /* KV_OK; KV_E_CORRUPT, KV_E_IO, KV_E_NO_MEMORY: nothing is known */
+            uint32_t count;
+            const struct hint_total *members; /* those that have notes */
+        } totals;
     };
 };
 

@@ -27,6 +27,7 @@ enum effect_type {
     EF_STORE_DELETE,    /* delete rows that are still what they were; EV_STORE_WRITTEN */
     EF_STORE_HAS,       /* which keys have a row or a note, after all writes before it; EV_STORE_HAS */
     EF_STORE_TREE,      /* the leaf hashes of a partition; EV_STORE_TREE */
+    EF_STORE_TOTALS,    /* counts all notes, those written by now at least; EV_STORE_TOTALS */
     EF_LOG,
     EF_EXIT, /* leave: status 0 after EV_STOP, otherwise with a reason (duplicate id, wiped store, ...) */
 };

@@ -314,7 +314,7 @@ int adopt_restore(struct node *n, struct bytes value)
     if (!self)
         return KV_OK;
     /* Given up, it waits, and with it what it keeps for others: as a member again it hands that over. */
-    rc = hints_create(self->id, &n->hints);
+    rc = hints_create(self->id, n->hints_max_bytes, &n->hints);
     if (rc != KV_OK || given_up(self))
         return rc;
     n->self = self->id;

@@ -546,6 +546,7 @@ struct node {
     struct purge *purge;
     uint64_t purge_interval_us; /* 0: the default */
     uint32_t row_age_max_ms;
+    uint64_t hints_max_bytes;
     bool started;
     bool stopping;
     bool exited;

@@ -71,7 +71,7 @@ int parts_create(struct node *n)
     if (rc == KV_OK)
         rc = scans_create(n->self, &n->scans);
     if (rc == KV_OK && !n->hints)
-        rc = hints_create(n->self, &n->hints);
+        rc = hints_create(n->self, n->hints_max_bytes, &n->hints);
     if (rc == KV_OK)
         rc = paxos_create(n->self, prng_u64(&n->prng), META_PAXOS, &n->paxos);
     if (rc == KV_OK)
@@ -109,6 +109,7 @@ int node_create(const struct node_config *config, struct node **out, char error[
     heal_config(n, config);
     n->purge_interval_us = config->purge_interval_us;
     n->row_age_max_ms = config->row_age_max_ms ? config->row_age_max_ms : ROW_AGE_MAX_MS;
+    n->hints_max_bytes = config->hints_max_bytes ? config->hints_max_bytes : HINTS_MAX_BYTES;
     rc = move_config(n, config);
     if (rc != KV_OK) {
         node_destroy(n);
@@ -323,6 +324,7 @@ static void dispatch(struct node *n, const struct event *in)
         break;
     case EV_STORE_TREE: heal_stored(n, in); break;
     case EV_STORE_HAS: sweep_stored(n, in); break;
+    case EV_STORE_TOTALS: hints_counted(n->hints, n->now, in); break;
     case EV_STOP: stop(n); break;
     }
 }

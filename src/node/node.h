@@ -45,6 +45,7 @@ struct node_config {
      * long: the same on all nodes. 0: ROW_AGE_MAX_MS */
     uint32_t row_age_max_ms;
     uint64_t repair_round_us; /* homes compare everything within this; 0: the default; UINT64_MAX: never */
+    uint64_t hints_max_bytes; /* of rows kept for others; 0: HINTS_MAX_BYTES */
     uint64_t seed;
     const enum topology *topology; /* NULL: as the store's ring says; without one, a ring */
     const char

@@ -141,7 +141,7 @@ static uint32_t hint_bytes(const struct msg_write *w)
  * left to hand them over. */
 static bool takes_notes(const struct node *n, uint64_t bytes)
 {
-    return adopt_stays(n) && hints_room(n->hints, bytes);
+    return adopt_stays(n) && hints_room(n->hints, n->now, bytes);
 }
 
 static int write(struct node *n, struct endpoint from, struct message *m)

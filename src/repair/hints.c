@@ -9,12 +9,14 @@
 
 /* ---- life */
 
-int hints_create(uint32_t self, struct hints **out)
+int hints_create(uint32_t self, uint64_t max_bytes, struct hints **out)
 {
     struct hints *h = calloc(1, sizeof *h);
     if (!h)
         return KV_E_NO_MEMORY;
     h->self = self;
+    h->max_bytes = max_bytes;
+    h->recount.due_us = UINT64_MAX;
     map_init(&h->by_member);
     heap_init(&h->timers);
     *out = h;
@@ -275,13 +277,16 @@ static void keeper_due(struct hints *h, struct keeper *k, uint64_t now_us, struc
 
 void hints_tick(struct hints *h, struct now now, struct outbox *out)
 {
+    if (outbox_room(out) > OUT_MAX / 2)
+        room_tick(h, now.mono_us, out);
     while (heap_deadline(&h->timers) <= now.mono_us && outbox_room(out) > OUT_MAX / 2)
         keeper_due(h, container_of(heap_first(&h->timers), struct keeper, timer), now.mono_us, out);
 }
 
 uint64_t hints_deadline_us(const struct hints *h)
 {
-    return heap_deadline(&h->timers);
+    uint64_t passes_us = heap_deadline(&h->timers);
+    return passes_us < h->recount.due_us ? passes_us : h->recount.due_us;
 }
 
 /* Under another ring the heirs are others, so passes begin anew. */
@@ -326,11 +331,6 @@ void hints_peer_set(struct hints *h, struct now now, uint32_t member, bool is_re
         unblock(h, now.mono_us);
 }
 
-bool hints_room(const struct hints *h, uint64_t bytes)
-{
-    return bytes <= HINTS_MAX_BYTES && h->bytes <= HINTS_MAX_BYTES - bytes;
-}
-
 int hints_total_add(struct hints *h, uint32_t member, uint64_t count, uint64_t bytes)
 {
     struct keeper *k = keeper_of(h, member);
@@ -351,6 +351,7 @@ int hints_noted(struct hints *h, struct now now, uint32_t member, uint64_t bytes
     k->count++;
     k->bytes += bytes;
     h->bytes += bytes;
+    room_noted(h, k, now.mono_us, bytes);
     k->noted = true;
     if (k->state == PASS_NONE)
         k->blocked = false;
@@ -393,4 +394,5 @@ void hints_check(const struct hints *h)
         bytes += k->bytes;
     }
     KV_ASSERT(bytes == h->bytes);
+    KV_ASSERT(!h->recount.asked || h->recount.due_us == UINT64_MAX);
 }

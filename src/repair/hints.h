@@ -9,11 +9,14 @@
  * pass at once.
  *
  * Bounded: HINTS_WINDOW rows in flight per member and HINTS_RATE_BYTES a second, so that a node that just
- * came back is not drowned; all notes together at most HINTS_MAX_BYTES, else hints_room is false and the
- * write is refused, and then does not count. A page's rows are released as soon as they are sent.
+ * came back is not drowned; all notes together at most `max_bytes`, else hints_room is false and the write is
+ * refused, and then does not count. A page's rows are released as soon as they are sent.
  *
  * Counts are upper bounds while notes overwrite each other, and become exact (0) when a pass over a member's
- * notes has handed over all of them and none was added meanwhile.
+ * notes has handed over all of them and none was added meanwhile. A key that is put again and again while its
+ * home is away would so use up all room with one note. Therefore the store is asked to count when the room
+ * runs out; that is a walk over all notes, so it rests for longer than it takes, and is not done when nothing
+ * was added since.
  *
  * A note for a member that is no home of the key any more (it has left the ring, or the key was moved from
  * it) goes to all homes of it; while the ring changes, one for a home of a slot that moves goes to both homes
@@ -37,7 +40,8 @@
 
 struct hints;
 
-int hints_create(uint32_t self, struct hints **out);
+/* KV_E_NO_MEMORY. */
+int hints_create(uint32_t self, uint64_t max_bytes, struct hints **out);
 void hints_destroy(struct hints *h);
 
 /* What the store holds at start (store_hint_totals). KV_E_NO_MEMORY. */
@@ -49,8 +53,8 @@ void hints_ring_set(struct hints *h, const struct ring *ring);
 /* On a loss the pass is given up; on a return, a pass is due at once if notes wait. */
 void hints_peer_set(struct hints *h, struct now now, uint32_t member, bool reachable);
 
-/* Whether notes of `bytes` more may be kept. */
-bool hints_room(const struct hints *h, uint64_t bytes);
+/* Whether notes of `bytes` more may be kept. If not, the store may be asked to count. */
+bool hints_room(struct hints *h, struct now now, uint64_t bytes);
 
 /* A row with a note for `member` was written (EV_STORE_WRITTEN ok). KV_E_NO_MEMORY only when the member is
  * new here. */
@@ -62,6 +66,9 @@ void hints_page(struct hints *h, struct now now, uint64_t hlc, const struct even
 void hints_written(struct hints *h, struct now now, const struct event *in, struct outbox *out);
 void hints_acked(struct hints *h, struct now now, uint32_t member, const struct message *m,
                  struct outbox *out);
+
+/* EV_STORE_TOTALS. */
+void hints_counted(struct hints *h, struct now now, const struct event *in);
 
 void hints_tick(struct hints *h, struct now now, struct outbox *out);
 uint64_t hints_deadline_us(const struct hints *h);

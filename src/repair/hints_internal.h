@@ -2,7 +2,8 @@
  *
  *     hints.c         what is kept for whom, and passes over it
  *     hints_entry.c   one note of a pass: the row goes to its heirs, then the note goes
- *     heirs.c         who they are */
+ *     heirs.c         who they are
+ *     hints_room.c    how much is kept */
 #ifndef REPAIR_HINTS_INTERNAL_H
 #define REPAIR_HINTS_INTERNAL_H
 
@@ -52,8 +53,9 @@ struct keeper {
     uint32_t member;
     bool reachable;
     uint64_t count, bytes;
-    uint8_t state;       /* enum pass_state */
-    bool failed;         /* a note of this pass stays */
+    uint64_t bound_count, bound_bytes; /* noted since the store was last asked to count; then what it found */
+    uint8_t state;                     /* enum pass_state */
+    bool failed;                       /* a note of this pass stays */
     bool blocked;        /* ... because an heir cannot be reached: no further pass until somebody is back */
     bool stopping;       /* no further page in this pass */
     bool noted;          /* a note was added since the pass began */
@@ -67,6 +69,16 @@ struct keeper {
     struct entry *entries; /* HINTS_WINDOW of them, allocated for the first pass and kept */
 };
 
+/* The store counts what is kept. */
+struct recount {
+    bool asked;
+    uint64_t asked_us;
+    uint64_t due_us;        /* UINT64_MAX: it need not */
+    uint64_t rest_until_us; /* not sooner */
+    uint64_t noted_bytes;   /* since it was last asked */
+    uint64_t before_bytes;  /* ... and before that, should it fail */
+};
+
 struct hints {
     uint32_t self;
     bool leaving;            /* this node leaves the ring: everything it keeps has to go */
@@ -75,7 +87,8 @@ struct hints {
     struct keeper **keepers;
     uint32_t count, cap;
     struct heap timers;
-    uint64_t bytes;
+    uint64_t bytes, max_bytes;
+    struct recount recount;
     uint64_t handed_over;
 };
 
@@ -83,6 +96,11 @@ struct hints {
 uint64_t hints_op(const struct keeper *k, uint32_t entry);
 
 bool hints_reachable(const struct hints *h, uint32_t member);
+
+/* ---- hints_room.c */
+
+void room_noted(struct hints *h, struct keeper *k, uint64_t now_us, uint64_t bytes);
+void room_tick(struct hints *h, uint64_t now_us, struct outbox *out);
 
 /* ---- hints_entry.c */
 

@@ -55,6 +55,7 @@ struct sim_config {
     enum topology topology;   /* with a hub it is node SIM_HUB */
     uint64_t purge_us;        /* from a delete to the first look for it; 0: SIM_PURGE_US */
     uint32_t row_age_max_ms;  /* older rows are refused, and a purge waits for as long; 0: ROW_AGE_MAX_MS */
+    uint64_t hints_max_bytes; /* 0: HINTS_MAX_BYTES */
     uint64_t repair_round_us; /* of anti-entropy. 0: SIM_REPAIR_ROUND_US; UINT64_MAX: only when asked */
     /* What happens, as lines for people: what nodes log, and sim_say. NULL: nobody is told. */
     void (*log)(uint32_t node, uint64_t now_us, const char *text);

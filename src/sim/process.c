@@ -357,7 +357,8 @@ static void carry_out(struct sim *s, struct process *p, struct effect *e)
     case EF_STORE_ROWS:
     case EF_STORE_DELETE:
     case EF_STORE_HAS:
-    case EF_STORE_TREE: submit(s, p, e); break;
+    case EF_STORE_TREE:
+    case EF_STORE_TOTALS: submit(s, p, e); break;
     case EF_LOG: log_line_of(s, p, e->log.text); break;
     case EF_EXIT:
         p->exiting = true;
@@ -478,6 +479,7 @@ int sim_start(struct sim *s, uint32_t node)
         .repair_round_us = s->config.repair_round_us ? s->config.repair_round_us : SIM_REPAIR_ROUND_US,
         .purge_interval_us = s->config.purge_us,
         .row_age_max_ms = s->config.row_age_max_ms,
+        .hints_max_bytes = s->config.hints_max_bytes,
         .founders = s->founders,
         .founder_count = node <= s->config.founders ? s->config.founders : 0,
         .join = s->join,

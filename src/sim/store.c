@@ -191,7 +191,8 @@ struct sim_job *sim_store_submit(struct sim_store *st, struct effect *e)
     case EF_STORE_ROWS: hold(job, 0, &job->effect.rows.after.key); break;
     case EF_STORE_DELETE: hold_versions(job); break;
     case EF_STORE_HAS: hold_asked(job); break;
-    case EF_STORE_TREE: break;
+    case EF_STORE_TREE:
+    case EF_STORE_TOTALS: break;
     default: hold(job, 0, &job->effect.hint_done.key); break;
     }
     return job;

@@ -136,12 +136,32 @@ static void read_tree(struct sim_store *st, const struct effect *e, struct arena
         st->partitions = partitions;
 }
 
+static void read_totals(const struct sim_store *st, const struct effect *e, struct arena *arena,
+                        struct event *out)
+{
+    struct hint_total *totals = must(arena_alloc(arena, (st->notes.count + 1) * sizeof *totals));
+    struct hint_total *t = NULL;
+    for (size_t i = 0; i < st->notes.count; i++) {
+        const struct record *note = &st->notes.records[i];
+        if (!t || t->member != note->at.member) {
+            t = &totals[out->totals.count++];
+            *t = (struct hint_total){.member = note->at.member};
+        }
+        t->count++;
+        t->bytes += note->bytes;
+    }
+    out->type = EV_STORE_TOTALS;
+    out->totals.op = e->op;
+    out->totals.members = totals;
+}
+
 void store_look(struct sim_store *st, const struct effect *e, struct arena *arena, struct event *out)
 {
     switch (e->type) {
     case EF_STORE_READ: read_row(st, e, out); break;
     case EF_STORE_HAS: read_has(st, e, arena, out); break;
     case EF_STORE_TREE: read_tree(st, e, arena, out); break;
+    case EF_STORE_TOTALS: read_totals(st, e, arena, out); break;
     default: read_page(st, e, arena, out);
     }
 }

@@ -111,7 +111,7 @@ int store_delete(struct store *s, const struct row_version *rows, size_t count, 
 int store_has(struct store *s, const struct bytes *keys, size_t count, struct store_has *has);
 
 /* How many notes wait for whom, and their bytes (of key and encoded row, each note's for its newest stamp):
- * counted by one pass over all notes, meant for the start. Calls `visit` per member; it must not use the
+ * counted by one pass over all notes. Calls `visit` per member; it must not use the
  * store. */
 int store_hint_totals(struct store *s,
                       void (*visit)(uint32_t member, uint64_t count, uint64_t bytes, void *arg), void *arg);

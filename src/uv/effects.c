@@ -134,6 +134,7 @@ static void run_one(struct shell *s, struct effect *e)
     case EF_STORE_DELETE:
     case EF_STORE_HAS:
     case EF_STORE_TREE:
+    case EF_STORE_TOTALS:
         if (storage_submit(s->storage, e) != KV_OK) {
             /* The core cannot go on without its completion, and there is no memory to make one. */
             shell_log(s, LOG_ERROR, "event=no_memory what=storage_job");

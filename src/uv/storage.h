@@ -52,7 +52,8 @@ struct storage_job {
     struct row_version *versions; /* EF_STORE_DELETE */
     struct bytes *keys;           /* EF_STORE_HAS */
     struct store_has *has;
-    struct store_tree *tree; /* in the arena too */
+    struct store_tree *tree;   /* in the arena too */
+    struct hint_total *totals; /* EF_STORE_TOTALS: likewise */
     const char *meta_name;
     uint8_t key_inline[JOB_KEY_INLINE_BYTES];
     struct buf key_long; /* keys above that, meta values, prefixes */

@@ -121,6 +121,15 @@ static int fill_tree(struct storage_job *job, const struct effect *e)
     return KV_OK;
 }
 
+/* Members that are gone may have notes too, but not for long. */
+static int fill_totals(struct storage_job *job)
+{
+    arena_begin(job);
+    job->count = 0;
+    job->totals = arena_alloc(&job->arena, MEMBERS_MAX * sizeof *job->totals);
+    return job->totals ? KV_OK : KV_E_NO_MEMORY;
+}
+
 static int fill_page(struct storage_job *job, struct cursor after, uint32_t limit)
 {
     arena_begin(job);
@@ -143,6 +152,7 @@ static int fill_read(struct storage_job *job, const struct effect *e)
         job->run.limit_bytes = e->rows.limit_bytes;
         job->run.headers = e->rows.headers;
         return rc;
+    case EF_STORE_TOTALS: return fill_totals(job);
     default: KV_ASSERT(e->type == EF_STORE_TREE); return fill_tree(job, e);
     }
 }
@@ -184,7 +194,8 @@ bool job_is_write(const struct storage_job *job)
     case EF_STORE_RANGE:
     case EF_STORE_HINTS:
     case EF_STORE_ROWS:
-    case EF_STORE_TREE: return false;
+    case EF_STORE_TREE:
+    case EF_STORE_TOTALS: return false;
     default: return true;
     }
 }

@@ -51,6 +51,24 @@ static void read_page(struct storage_job *job)
     job->event.page.done = done;
 }
 
+static void add_total(uint32_t member, uint64_t count, uint64_t bytes, void *arg)
+{
+    struct storage_job *job = arg;
+    if (job->count < MEMBERS_MAX)
+        job->totals[job->count] = (struct hint_total){member, count, bytes};
+    job->count++;
+}
+
+static void read_totals(struct storage_job *job)
+{
+    int rc = store_hint_totals(job->storage->store, add_total, job);
+    job->event.type = EV_STORE_TOTALS;
+    job->event.totals.op = job->op;
+    job->event.totals.status = rc == KV_OK && job->count > MEMBERS_MAX ? KV_E_NO_MEMORY : rc;
+    job->event.totals.count = job->count;
+    job->event.totals.members = job->totals;
+}
+
 static void read_in_pool(struct storage_job *job)
 {
     struct store *store = job->storage->store;
@@ -65,7 +83,10 @@ static void read_in_pool(struct storage_job *job)
                  store_tree_hash(store, job->tree->partition, job->tree->partitions, job->flag, job->tree));
         return;
     }
-    read_page(job);
+    if (job->type == EF_STORE_TOTALS)
+        read_totals(job);
+    else
+        read_page(job);
 }
 
 static void pool_work(uv_work_t *work)
@@ -90,7 +111,8 @@ static void finish(struct storage *s, struct storage_job *job)
 /* Whether no client waits for it. */
 static bool is_background(const struct storage_job *job)
 {
-    return job->type == EF_STORE_HINTS || job->type == EF_STORE_ROWS || job->type == EF_STORE_TREE;
+    return job->type == EF_STORE_HINTS || job->type == EF_STORE_ROWS || job->type == EF_STORE_TREE ||
+           job->type == EF_STORE_TOTALS;
 }
 
 static void pool_done(uv_work_t *work, int status)
@@ -141,7 +163,7 @@ static void start_read(struct storage *s, struct storage_job *job)
             return;
         }
         s->reads.cold_reads++;
-    } else if (job->type != EF_STORE_TREE) {
+    } else if (job->type != EF_STORE_TREE && job->type != EF_STORE_TOTALS) {
         s->reads.pages++;
     }
     list_push_back(is_background(job) ? &s->background : &s->cold, &job->link);

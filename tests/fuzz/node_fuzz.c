@@ -83,6 +83,10 @@ static void remember(const struct effect *e)
         d->tree.partition = e->tree.partition;
         d->tree.hashes = empty_tree;
         break;
+    case EF_STORE_TOTALS:
+        d->type = EV_STORE_TOTALS;
+        d->totals.op = e->op;
+        break;
     default: return;
     }
     done_count += done_count < DONE_MAX - 1;

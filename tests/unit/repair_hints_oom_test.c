@@ -32,7 +32,7 @@ static void members_there_is_no_memory_for(void **state)
         hits = 0;
         for (int second = 0; second < 6; second++) {
             struct hints *h;
-            assert_int_equal(hints_create(SELF, &h), KV_OK);
+            assert_int_equal(hints_create(SELF, HINTS_MAX_BYTES, &h), KV_OK);
             hints_ring_set(h, ring);
             hits += add(h, first);
             (void)add(h, second);

@@ -271,7 +271,7 @@ static void what_the_store_holds_at_start_is_counted(void **state)
     struct world *w = world_create();
     world_fill(w, 5, 10, 3);
     struct hints *second;
-    assert_int_equal(hints_create(SELF, &second), KV_OK);
+    assert_int_equal(hints_create(SELF, HINTS_MAX_BYTES, &second), KV_OK);
     assert_int_equal(hints_total_add(second, 3, 5, hints_bytes(w->hints)), KV_OK);
     hints_destroy(w->hints);
     w->hints = second;
@@ -358,20 +358,6 @@ static void strange_answers_are_ignored(void **state)
     world_destroy(w);
 }
 
-static void room_is_limited(void **state)
-{
-    (void)state;
-    struct world *w = world_create();
-    assert_true(hints_room(w->hints, HINTS_MAX_BYTES));
-    assert_false(hints_room(w->hints, HINTS_MAX_BYTES + 1));
-    assert_int_equal(hints_noted(w->hints, w->now, 3, HINTS_MAX_BYTES / 2), KV_OK);
-    assert_int_equal(hints_noted(w->hints, w->now, 4, HINTS_MAX_BYTES / 2 - 10), KV_OK);
-    assert_true(hints_room(w->hints, 10));
-    assert_false(hints_room(w->hints, 11));
-    assert_false(hints_room(w->hints, UINT64_MAX));
-    world_destroy(w);
-}
-
 static void random_ring(struct world *w, struct prng *prng)
 {
     static uint64_t epoch = 1;
@@ -395,7 +381,7 @@ static void random_runs(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 100; seed++) {
-        struct world *w = world_create();
+        struct world *w = world_create_with(10000);
         struct prng prng;
         bool up = false;
         prng_init(&prng, seed);
@@ -437,6 +423,8 @@ static void random_runs(void **state)
                 w->sent_count = 0;
                 if (w->reading)
                     world_page(w, KV_OK);
+            } else if (w->counting) {
+                world_count(w, prng_below(&prng, 10) ? KV_OK : KV_E_CORRUPT);
             }
             assert_true(hints_waiting(w->hints, 3) > 0 || world_notes_left(w, 3) == 0);
         }
@@ -448,7 +436,7 @@ static void random_runs(void **state)
         world_ring_set(w, &last);
         for (uint32_t id = 2; id <= 6; id++)
             world_peer(w, id, true);
-        for (int i = 0; i < 1000 && hints_waiting(w->hints, 3); i++) {
+        for (int i = 0; i < 1000 && (hints_waiting(w->hints, 3) || w->counting); i++) {
             world_serve(w);
             if (hints_deadline_us(w->hints) != UINT64_MAX)
                 world_wait(w);
@@ -476,7 +464,6 @@ int main(void)
         cmocka_unit_test(a_store_that_fails_is_asked_again),
         cmocka_unit_test(a_row_that_has_changed_is_sent_again),
         cmocka_unit_test(strange_answers_are_ignored),
-        cmocka_unit_test(room_is_limited),
         cmocka_unit_test(random_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,13 +26,13 @@ void world_ring_set(struct world *w, const struct ring_spec *spec)
     collect(w);
 }
 
-struct world *world_create(void)
+struct world *world_create_with(uint64_t max_bytes)
 {
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     w->ring = world_ring(1, 0);
     w->now.mono_us = 9000000;
-    assert_int_equal(hints_create(SELF, &w->hints), KV_OK);
+    assert_int_equal(hints_create(SELF, max_bytes, &w->hints), KV_OK);
     assert_int_equal(outbox_init(&w->out), KV_OK);
     hints_ring_set(w->hints, w->ring);
     return w;
@@ -50,6 +50,11 @@ void world_destroy(struct world *w)
     }
     ring_destroy(w->ring);
     free(w);
+}
+
+struct world *world_create(void)
+{
+    return world_create_with(HINTS_MAX_BYTES);
 }
 
 static int item_cmp(const void *a, const void *b)
@@ -105,6 +110,10 @@ static void collect(struct world *w)
             if (e->hints.after.key.len)
                 memcpy(w->read_key, e->hints.after.key.data, e->hints.after.key.len);
             w->read.hints.after.key.data = (const uint8_t *)w->read_key;
+        } else if (e->type == EF_STORE_TOTALS) {
+            assert_false(w->counting);
+            assert_int_equal(id_owner(e->op), ID_HINTS);
+            w->counting = true;
         } else if (e->type == EF_SEND) {
             const struct message *m = &e->send.message;
             assert_int_equal(m->type, MSG_WRITE);
@@ -173,6 +182,26 @@ void world_page(struct world *w, int status)
     collect(w);
 }
 
+void world_count(struct world *w, int status)
+{
+    struct hint_total totals[MEMBERS + 2];
+    struct event e = {.type = EV_STORE_TOTALS, .totals = {.status = status, .members = totals}};
+    assert_true(w->counting);
+    w->counting = false;
+    for (uint32_t member = 1; member < MEMBERS + 2 && status == KV_OK; member++) {
+        struct hint_total *t = &totals[e.totals.count];
+        *t = (struct hint_total){.member = member};
+        for (uint32_t i = 0; i < w->item_count; i++) {
+            bool noted = !stamp_is_zero(w->items[i].notes[member]);
+            t->count += noted;
+            t->bytes += noted ? item_weight(&w->items[i]) : 0;
+        }
+        e.totals.count += t->count > 0;
+    }
+    hints_counted(w->hints, w->now, &e);
+    collect(w);
+}
+
 struct mail world_take(struct mail *list, uint32_t *count, uint32_t i)
 {
     struct mail m = list[i];
@@ -217,6 +246,8 @@ void world_serve(struct world *w)
             world_forget(w, 0, KV_OK);
         else if (w->sent_count)
             world_ack(w, 0, KV_OK);
+        else if (w->counting)
+            world_count(w, KV_OK);
         else
             return;
     }

@@ -42,7 +42,7 @@ struct world {
     uint32_t sent_count, forget_count;
     struct effect read; /* the page asked for */
     char read_key[16];
-    bool reading;
+    bool reading, counting;
     uint32_t in_flight_max, dropped, pages;
     uint64_t bytes_sent;
 };
@@ -54,6 +54,7 @@ struct ring *world_ring(uint64_t epoch, uint32_t without);
 void world_ring_set(struct world *w, const struct ring_spec *spec);
 
 struct world *world_create(void);
+struct world *world_create_with(uint64_t max_bytes); /* of hints */
 /* Also checks that no payload has another owner left. */
 void world_destroy(struct world *w);
 
@@ -71,6 +72,9 @@ void world_wait(struct world *w);
 /* The store answers: the page asked for; forget[i], which it does unless the note is newer. */
 void world_page(struct world *w, int status);
 void world_forget(struct world *w, uint32_t i, int status);
+
+/* It has counted all notes. */
+void world_count(struct world *w, int status);
 
 /* The member answers sent[i], or something that was taken from there. */
 void world_ack(struct world *w, uint32_t i, int status);

@@ -110,6 +110,25 @@ static void test_meta_and_hints_keep_their_place_among_puts(void **state)
     buf_deinit(&value);
 }
 
+static void test_notes_are_counted(void **state)
+{
+    (void)state;
+    char text[32];
+    struct effect write = {.type = EF_STORE_WRITE, .op = 1};
+    write.write.key = key_of(1, text);
+    write.write.row = (struct row){.kind = ROW_REGISTER, .stamp = {2, 1}};
+    write.write.hint_count = 2;
+    write.write.hints[0] = 7;
+    write.write.hints[1] = 9;
+    assert_int_equal(storage_submit(t.storage, &write), KV_OK);
+    wait_for(1);
+    struct effect count = {.type = EF_STORE_TOTALS, .op = 2};
+    assert_int_equal(storage_submit(t.storage, &count), KV_OK);
+    wait_for(2);
+    assert_int_equal(t.status[1], KV_OK);
+    assert_int_equal(t.notes, 2);
+}
+
 /* A page of a transfer: one effect, one batch, however many rows. */
 static void test_a_pack_is_one_batch(void **state)
 {
@@ -315,6 +334,7 @@ int main(void)
         test(test_while_one_batch_syncs_the_next_gathers),
         test(test_a_large_row_is_not_written_on_the_loop),
         test(test_meta_and_hints_keep_their_place_among_puts),
+        test(test_notes_are_counted),
         test(test_a_pack_is_one_batch),
         test(test_interval_syncs_in_time_and_none_never),
         test(test_stop_writes_what_was_submitted),

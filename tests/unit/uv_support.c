@@ -402,6 +402,7 @@ static uint64_t op_of(const struct event *e)
     case EV_STORE_PAGE: return e->page.op;
     case EV_STORE_HAS: return e->has.op;
     case EV_STORE_TREE: return e->tree.op;
+    case EV_STORE_TOTALS: return e->totals.op;
     default: return e->written.op;
     }
 }
@@ -413,6 +414,7 @@ static int status_of(const struct event *e)
     case EV_STORE_PAGE: return e->page.status;
     case EV_STORE_HAS: return e->has.status;
     case EV_STORE_TREE: return e->tree.status;
+    case EV_STORE_TOTALS: return e->totals.status;
     default: return e->written.status;
     }
 }
@@ -439,6 +441,8 @@ static bool on_done(struct storage_job *job, void *arg)
         t.deleted = e->written.deleted;
         t.sequence = e->written.sequence;
     }
+    for (uint32_t i = 0; e->type == EV_STORE_TOTALS && i < e->totals.count; i++)
+        t.notes += e->totals.members[i].count;
     storage_job_release(job);
     return t.most == 0 || t.count % t.most != 0;
 }

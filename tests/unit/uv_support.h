@@ -116,6 +116,7 @@ struct storage_test {
     uint32_t page_count;
     uint64_t page_bytes;  /* payloads of pages */
     uint32_t deleted;     /* of the last delete */
+    uint64_t notes;       /* of the last count */
     uint64_t sequence;    /* of the last write */
     struct store_has has; /* of the last key of the last query */
     uint64_t hashes[TREE_LEAVES];
