@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "cmd/common_histogram.h"
+#include "cmd/kvbench_tally.h"
 #include "cmd/kvbench_workload.h"
 #include "kv.h"
 
@@ -31,26 +32,12 @@ struct bench_options {
 
 /* What a run measured. */
 struct bench_result {
-    uint64_t ops; /* finished, however */
+    struct bench_tally tally;
     double seconds;
-    double cpu_s;          /* of the load generator itself */
-    uint64_t by_status[8]; /* enum bench_status */
+    double cpu_s; /* of the load generator itself */
     struct histogram latency[BENCH_OPS];
     int stopped_by; /* the signal that ended it early, or 0 */
 };
-
-enum bench_status {
-    BS_OK,
-    BS_NOT_FOUND,
-    BS_UNAVAILABLE,
-    BS_TIMEOUT,
-    BS_OVERLOADED,
-    BS_REFUSED,
-    BS_NO_NODE,
-    BS_COUNT
-};
-extern const char *const BENCH_STATUS_WORDS[BS_COUNT];
-enum bench_status bench_status_of(int status);
 
 /* Runs `phase` ("load" writes every record once; "run" is the workload). 0 or an exit status after a message.
  */
@@ -61,13 +48,16 @@ int bench_redis(const struct bench_options *o, bool load_phase, struct bench_res
 
 void bench_report(const struct bench_options *o, const char *phase, const struct bench_result *r);
 
+/* Says so when nothing succeeded, and gives the exit status (bench_tally_verdict). */
+int bench_verdict(const char *phase, const struct bench_tally *t);
+
 /* kvbench check: 0 nothing found, 1 violations, 2 usage, 7 no node. */
 int bench_check(const struct bench_options *o);
 
 /* kvbench timeline: 0, 2 a file that is none. */
 int bench_timeline(const struct bench_options *o);
 
-/* kvbench names: how soon every node answers with a name's new value. 0, 2 usage, 7 no node. */
+/* kvbench names: how soon every node answers with a name's new value. 0, 2 usage, bench_verdict's. */
 int bench_names(const struct bench_options *o);
 
 #endif

@@ -26,7 +26,8 @@ struct names {
     uint32_t node_count;
     uint64_t begun_ns, started, over, limit;
     double rate;
-    uint64_t refused, late;
+    uint64_t late;
+    struct bench_tally puts;
     struct histogram *put, *known; /* us from when it was due: acknowledged, known at every node */
 };
 
@@ -112,12 +113,12 @@ static void on_changed(const struct kv_result *r, void *arg)
 {
     struct change *c = arg;
     struct names *n = c->names;
+    bench_tally_add(&n->puts, bench_status_of(r->status), 1, bytes_str(r->message));
     if (r->status == KV_OK) {
         histogram_record(n->put, us_since(c->due_ns));
         ask_all(c);
         return;
     }
-    n->refused++;
     free(c);
     if (++n->over == n->limit)
         names_close(n);
@@ -135,7 +136,7 @@ static void change_one(struct names *n, uint64_t due_ns)
     struct kv *through = n->node[prng_below(&n->prng, n->node_count)];
     int rc = kv_put(through, c->key, strlen(c->key), c->value, strlen(c->value), &request, on_changed, c);
     if (rc != KV_OK)
-        on_changed(&(struct kv_result){.status = rc}, c);
+        on_changed(&(struct kv_result){.status = rc, .message = kv_error_text(rc)}, c);
 }
 
 static void on_clock(uv_timer_t *timer)
@@ -174,8 +175,8 @@ static void report(const struct names *n)
     const struct histogram *h[] = {n->put, n->known};
     static const char *const WORDS[] = {"acknowledged", "known"};
     printf("{\"names\":%llu,\"nodes\":%u,\"rate\":%.0f,\"refused\":%llu,\"late\":%llu",
-           (unsigned long long)n->limit, n->node_count, n->rate, (unsigned long long)n->refused,
-           (unsigned long long)n->late);
+           (unsigned long long)n->limit, n->node_count, n->rate,
+           (unsigned long long)bench_tally_failed(&n->puts), (unsigned long long)n->late);
     for (int i = 0; i < 2; i++)
         printf(",\"%s\":{\"count\":%llu,\"p50_us\":%llu,\"p99_us\":%llu,\"max_us\":%llu}", WORDS[i],
                (unsigned long long)h[i]->count, (unsigned long long)histogram_quantile(h[i], 0.5),
@@ -206,5 +207,5 @@ int bench_names(const struct bench_options *o)
     uv_run(&n.loop, UV_RUN_DEFAULT);
     uv_loop_close(&n.loop);
     report(&n);
-    return put.count ? 0 : 7;
+    return bench_verdict("names", &n.puts);
 }

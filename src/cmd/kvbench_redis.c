@@ -177,18 +177,18 @@ static void close_all(struct redis *r)
 
 /* ---- answers ---- */
 
-static void end_ops(struct link *l, uint32_t count, enum bench_op op, enum bench_status status)
+static void end_ops(struct link *l, uint32_t count, enum bench_op op, enum bench_status status,
+                    struct bytes reason)
 {
     struct client *c = l->client;
     struct redis *r = c->run;
+    bench_tally_add(&r->result->tally, status, count, reason);
     for (uint64_t now = uv_hrtime(); count; count--) {
         uint64_t start = l->starts[l->start_first];
         l->start_first = (l->start_first + 1) % r->o->pipeline;
         l->start_count--;
         c->in_flight--;
         r->finished++;
-        r->result->ops++;
-        r->result->by_status[status]++;
         histogram_record(&r->result->latency[op], (now - start) / 1000);
     }
 }
@@ -208,8 +208,10 @@ static size_t answer_bytes(struct bytes in, char *kind, long *number)
     return in.len < whole ? 0 : whole;
 }
 
-static void take_answer(struct link *l, char kind, long number)
+/* `said` is what follows the kind: of a refusal, the reason. */
+static void take_answer(struct link *l, char kind, long number, struct bytes said)
 {
+    static const char no_replica[] = "no replica had it within " WAIT_MS " ms";
     uint32_t cap = DEPTH_FACTOR * l->client->run->o->pipeline;
     if (l->due_count == 0)
         fail("an answer nobody asked for", 0);
@@ -218,9 +220,11 @@ static void take_answer(struct link *l, char kind, long number)
     l->due_count--;
     enum bench_op put = l->client->run->load_phase ? BENCH_INSERT : BENCH_UPDATE;
     if (due.what == DUE_GET)
-        end_ops(l, 1, BENCH_READ, kind == '$' ? (number < 0 ? BS_NOT_FOUND : BS_OK) : BS_REFUSED);
+        end_ops(l, 1, BENCH_READ, kind == '$' ? (number < 0 ? BS_NOT_FOUND : BS_OK) : BS_REFUSED, said);
+    else if (due.what == DUE_WAIT && kind == ':')
+        end_ops(l, due.count, put, number >= 1 ? BS_OK : BS_TIMEOUT, bytes_str(no_replica));
     else if (due.what == DUE_WAIT)
-        end_ops(l, due.count, put, kind == ':' ? (number >= 1 ? BS_OK : BS_TIMEOUT) : BS_REFUSED);
+        end_ops(l, due.count, put, BS_REFUSED, said);
     else if (kind != '+')
         fail("SET was refused", 0);
 }
@@ -246,8 +250,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     char kind;
     long number;
     for (size_t used; (used = answer_bytes(in, &kind, &number)) != 0;) {
+        struct bytes said = bytes_of(in.data + 1, used - 1);
         in = bytes_of(in.data + used, in.len - used);
-        take_answer(l, kind, number);
+        take_answer(l, kind, number, said);
     }
     if (in.len && l->in.len)
         memmove(l->in.data, in.data, in.len);

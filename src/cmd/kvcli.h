@@ -8,21 +8,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cmd/common_exit.h"
 #include "cmd/kvcli_words.h"
 #include "kv.h"
 
 #define CLI_ARGS_MAX 64
-
-/* Exit statuses (COMMANDS: the contract with scripts). */
-enum cli_exit {
-    EXIT_OK = 0,
-    EXIT_NOT_FOUND = 1,
-    EXIT_USAGE = 2,
-    EXIT_UNAVAILABLE = 3,
-    EXIT_TIMEOUT = 4,
-    EXIT_REFUSED = 6,
-    EXIT_NO_NODE = 7,
-};
 
 /* Options that only some commands take. */
 enum cli_option {

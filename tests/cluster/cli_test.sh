@@ -101,7 +101,9 @@ check "and nothing was made" test ! -e "$TMP/none"
 exits "kvbench with a workload that is none" 2 "workload" kvbench --workload z
 exits "kvbench: check of nothing" 2 '' kvbench check
 exits "kvbench with a word that is none" 2 'what do these words mean' kvbench --workload a word
-exits "kvbench where no node is" 7 'kvbench: no node could be reached' kvbench -n 127.0.0.1:1 --workload a --ops 5
+exits "kvbench where no node is" 7 'kvbench: run: none of 5 operations succeeded; 5 ended in no_node: no node could be reached' \
+    kvbench -n 127.0.0.1:1 --workload a --ops 5
+exits "kvbench names too" 7 'names: none of 5 operations succeeded; 5 ended in no_node' kvbench names -n 127.0.0.1:1 --ops 5
 exits "kvbench: check of a file that is not there" 2 'cannot read' kvbench check /no/such
 
 use none
@@ -208,6 +210,9 @@ exits "explain put" 0 'put k: ok, coordinated by n.*asks n.*answers ok' kvcli ex
 equals "which has put it" w "$(kvcli get k)"
 exits "--via of a name that is none" 6 'invalid: no node is named n9' kvcli --via n9 get k
 
+exits "kvbench: R above the replicas, every get is refused" 6 '^run: 50 operations.*none of 50 operations succeeded; 50 ended in refused: .*R or W above' \
+    kvbench --workload get -r 5 --ops 50
+exits "kvbench: gets of what is not there are answered" 0 'not_found +50 +100.00 %' kvbench --workload get --key-prefix none- --ops 50
 run env --default-signal=INT timeout -s INT 2 kvbench --load --records 10000000 --workload c --clients 4
 matches "Ctrl-C ends kvbench with what it has found out" '^load: [0-9]+ operations in [12]\.[0-9] s,' "$out"
 equals "and no other phase is begun" '' "$(grep '^run:' <<<"$out")"
@@ -321,6 +326,11 @@ exits "wait dead" 0 '' cluster wait dead 2 3 --timeout 20
 exits "status shows them so" 0 'n2 +- +127[^ ]+ +dead .*n3 +- +127[^ ]+ +dead' cluster status
 exits "too few nodes: exit 3" 3 '^kvcli: unavailable: .*\(asked 0, acknowledged 0, needed 2, reachable 1\)' kvcli put k v
 exits "as JSON" 3 '^\{"status":"unavailable","key":"k",.*"asked":0,"acked":0,"needed":2,.*"message":"[^"]+","reachable":1\}$' kvcli --json put k v
+exits "kvbench: none of many is a failure, with what most met" 3 '^run: 20 operations.*none of 20 operations succeeded; 20 ended in unavailable: ' \
+    kvbench --workload put --ops 20 --clients 2
+exits "kvbench: so is a load" 3 'kvbench: load: none of 20 operations succeeded; ' kvbench --load --workload get --records 20 --clients 2
+equals "and no other phase is begun" '' "$(grep '^run:' <<<"$out")"
+exits "kvbench: some that fail are a measurement" 0 'unavailable +[0-9]+ ' kvbench -r 1 --workload a --ops 200 --clients 2
 exits "one is enough for R = 1" 0 '^v2$' kvcli -r 1 get k
 exits "load writes what failed to a file" 6 '^0 loaded, 40 failed' kvcli load "$TMP/scan.tsv" --failed "$TMP/failed.tsv"
 check "just as it was" cmp <(sort "$TMP/failed.tsv") <(sort "$TMP/scan.tsv")
