@@ -70,7 +70,15 @@ struct redis {
 static void fail(const char *what, int rc)
 {
     fprintf(stderr, "kvbench: redis: %s%s%s\n", what, rc ? ": " : "", rc ? uv_strerror(rc) : "");
-    exit(7);
+    exit(EXIT_NO_NODE);
+}
+
+static void fail_refused(const char *what, struct bytes said)
+{
+    char reason[BENCH_REASON_MAX];
+    bench_first_line(said, reason, sizeof reason);
+    fprintf(stderr, "kvbench: redis: %s was refused: %s\n", what, reason);
+    exit(EXIT_REFUSED);
 }
 
 /* ---- which node: CRC-16/XMODEM of the key, as Redis Cluster has it (keys have no hash tags) ---- */
@@ -226,7 +234,7 @@ static void take_answer(struct link *l, char kind, long number, struct bytes sai
     else if (due.what == DUE_WAIT)
         end_ops(l, due.count, put, BS_REFUSED, said);
     else if (kind != '+')
-        fail("SET was refused", 0);
+        fail_refused("SET", said);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)

@@ -217,6 +217,17 @@ run env --default-signal=INT timeout -s INT 2 kvbench --load --records 10000000 
 matches "Ctrl-C ends kvbench with what it has found out" '^load: [0-9]+ operations in [12]\.[0-9] s,' "$out"
 equals "and no other phase is begun" '' "$(grep '^run:' <<<"$out")"
 
+# kvbench's other side. Nothing of ours listens so far behind the first port.
+if command -v redis-server >/dev/null; then
+    start_job redis-server --port $((base + 399)) --bind 127.0.0.1 --save '' --dir "$TMP" --requirepass x >"$TMP/redis.log"
+    redis=127.0.0.1:$((base + 399))
+    within 5 bash -c ": </dev/tcp/127.0.0.1/$((base + 399))" || die "redis-server starts" "$(cat "$TMP/redis.log")"
+    exits "kvbench: why Redis refused a SET" 6 'kvbench: redis: SET was refused: NOAUTH [A-Z]' kvbench --redis "$redis" --workload put --ops 5
+    exits "and why every GET" 6 'none of 5 operations succeeded; 5 ended in refused: NOAUTH ' kvbench --redis "$redis" --workload get --ops 5
+else
+    skip "kvbench: why Redis refused a SET" "no redis-server here"
+fi
+
 # scan, dump, load.
 for ((i = 0; i < 40; i++)); do printf 'scan/%d\\t\tvalue\\n%d\n' "$i" "$i"; done >"$TMP/scan.tsv"
 exits "load" 0 '^40 loaded, 0 failed, ' kvcli load "$TMP/scan.tsv"
