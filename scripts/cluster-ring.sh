@@ -87,6 +87,7 @@ cmd_add() {
     local i problem
     [ ${#ARGS[@]} -eq 0 ] || wrong "add takes no '${ARGS[0]}': the next free number is taken"
     [ -n "$(running)" ] || die "no node is running; start them with: $ME up"
+    [ -n "$(observers)" ] || [ "$TOPOLOGY" = ring ] || die "n$HUB, the hub, does not answer: nobody can join without it"
     i=$((NODES + 1))
     [ "$i" -le 99 ] || die "no number is left: at most 99 nodes"
     problem=$(check_ports "$i") || die "$problem"

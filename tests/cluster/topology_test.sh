@@ -35,6 +35,11 @@ hub_dies() {
 
 works() { kvcli --timeout 3000 put "after-$1" yes && [ "$(kvcli get "after-$1")" = yes ]; }
 
+nobody_joins() {
+    exits "$1: without the hub nobody joins, and add says so" 1 'n1, the hub, does not answer: nobody can join without it' cluster add --timeout 2
+    check "$1: and leaves nothing behind" test ! -e "$DIR/n4"
+}
+
 # ---- central ----
 
 during_central() {
@@ -42,6 +47,7 @@ during_central() {
     exits "central: nor tells anybody who lives" 3 'the hub n1' kvcli status
     exits "central: another node coordinates nothing, and says who does" 6 'not_coordinator: .*n1 at ' \
         kvcli -n "$(addr_of 2)" --via "$(addr_of 2)" get key
+    nobody_joins central
 }
 
 up central --nodes 3 --sync none --topology central
@@ -61,6 +67,7 @@ must cluster down
 during_directory() {
     exits "directory: without the hub a new client is shut out" 3 'the hub n1' kvcli get key
     exits "directory: a node refuses who has no list" 6 'not_coordinator: .*n1 at ' kvcli -n "$(addr_of 2)" --via "$(addr_of 2)" get key
+    nobody_joins directory
 }
 
 up directory --nodes 3 --sync none --topology directory
