@@ -53,6 +53,7 @@ static void add_shell_stats(struct shell *s, struct message *m)
         {"store_syncs", st.syncs},
         {"store_inline_writes", st.inline_writes},
         {"store_cached_reads", st.cached_reads},
+        {"store_row_cache_hits", st.row_cache_hits},
         {"store_cold_reads", st.cold_reads},
         {"store_pages", st.pages},
         {"store_last_sync_us", st.last_sync_us},

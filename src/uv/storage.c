@@ -105,11 +105,13 @@ int storage_submit(struct storage *s, struct effect *effect)
 
 static void collect_completed(struct storage *s)
 {
+    struct list mine, *node;
+    list_init(&mine);
     pthread_mutex_lock(&s->lock);
-    struct list *node;
     while ((node = list_pop_front(&s->completed)) != NULL)
-        list_push_back(&s->finished, node);
+        list_push_back(&mine, node);
     pthread_mutex_unlock(&s->lock);
+    finish_writes(s, &mine);
 }
 
 /* Whether the one write that was gathered is better done here and now. Called under the lock. */
@@ -146,7 +148,10 @@ static void start_writing(struct storage *s)
     s->gathered_count = 0;
     if (!here)
         return;
-    write_all(s, &s->gathered, &s->finished);
+    struct list mine;
+    list_init(&mine);
+    write_all(s, &s->gathered, &mine);
+    finish_writes(s, &mine);
     s->writes.inline_writes++;
     pthread_mutex_lock(&s->lock);
     s->published = s->writes;
@@ -205,7 +210,9 @@ int storage_create(uv_loop_t *loop, struct store *store, enum sync_mode mode, st
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&s->work, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (uv_async_init(loop, &s->wake, on_wake) != 0 || pthread_create(&s->thread, NULL, run_thread, s) != 0) {
+    if (row_cache_init(&s->rows) != KV_OK || uv_async_init(loop, &s->wake, on_wake) != 0 ||
+        pthread_create(&s->thread, NULL, run_thread, s) != 0) {
+        row_cache_deinit(&s->rows);
         free(s);
         return KV_E_NO_MEMORY;
     }
@@ -226,6 +233,7 @@ struct storage_counters storage_counters(struct storage *s)
     struct storage_counters c = s->published;
     pthread_mutex_unlock(&s->lock);
     c.cached_reads = s->reads.cached_reads;
+    c.row_cache_hits = s->reads.row_cache_hits;
     c.cold_reads = s->reads.cold_reads;
     c.pages = s->reads.pages;
     return c;
@@ -261,6 +269,7 @@ void storage_destroy(struct storage *s)
                 job_free(container_of(node, struct storage_job, link));
             else
                 storage_job_release(container_of(node, struct storage_job, link));
+    row_cache_deinit(&s->rows);
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     free(s);

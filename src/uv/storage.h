@@ -66,7 +66,7 @@ struct storage_job {
 
 struct storage_counters {
     uint64_t batches, rows, rows_deleted, hints_done, tree_leaves, syncs, inline_writes, cached_reads,
-        cold_reads, pages, full_errors;
+        row_cache_hits, cold_reads, pages, full_errors;
     uint64_t last_sync_us;
 };
 

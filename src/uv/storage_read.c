@@ -1,11 +1,12 @@
-/* Reads: from the engine's cache at once, from disk in libuv's pool. Everything here runs on the loop's
- * thread, but for read_in_pool.
+/* Reads: from the row cache or the engine's memory at once, from disk in libuv's pool. Everything here runs
+ * on the loop's thread, but for read_in_pool.
  *
  *     submitted --> postponed --(memory)--> cached? --> finished --> stepped, released
  *                                             \--> cold --(a place in the pool)--> pool --> finished
  */
 #include "base/assert.h"
 #include "kv_error.h"
+#include "model/pack.h"
 #include "uv/storage_state.h"
 
 static void set_read(struct storage_job *job, int status, struct row *row)
@@ -151,11 +152,26 @@ static void start_cold(struct storage *s)
     }
 }
 
+/* On the loop's thread. KV_E_AGAIN: it is not in memory. */
+static int read_here(struct storage *s, const struct storage_job *job, struct row *row)
+{
+    struct bytes key = job->put.key;
+    bool caching = !s->full; /* see finish_writes */
+    if (caching && row_cache_get(&s->rows, key, job->flag, row)) {
+        s->reads.row_cache_hits++;
+        return KV_OK;
+    }
+    int rc = store_read(s->store, key, STORE_CACHED, job->flag, row);
+    if (rc == KV_OK && caching && !job->flag)
+        row_cache_fill(&s->rows, key, row);
+    return rc;
+}
+
 static void start_read(struct storage *s, struct storage_job *job)
 {
     if (job->type == EF_STORE_READ) {
         struct row row = row_absent();
-        int rc = store_read(s->store, job->put.key, STORE_CACHED, job->flag, &row);
+        int rc = read_here(s, job, &row);
         if (rc != KV_E_AGAIN) {
             s->reads.cached_reads++;
             set_read(job, rc, &row);
@@ -174,6 +190,48 @@ void read_continue(struct storage *s)
 {
     while (!list_empty(&s->postponed) && s->read_bytes < STORAGE_READ_MAX_BYTES)
         start_read(s, container_of(list_pop_front(&s->postponed), struct storage_job, link));
+}
+
+/* ---- what writes mean for the row cache ---- */
+
+static void drop_packed(struct row_cache *rows, const struct blob *pack)
+{
+    struct bytes rest = blob_bytes(pack);
+    struct packed_row row;
+    while (rest.len && pack_take(&rest, &row) == KV_OK)
+        row_cache_drop(rows, row.key);
+}
+
+static void follow(struct row_cache *rows, const struct storage_job *job)
+{
+    switch (job->type) {
+    case EF_STORE_WRITE: row_cache_written(rows, job->put.key, &job->put.row); break;
+    case EF_STORE_MERGE: drop_packed(rows, job->pack); break;
+    case EF_STORE_DELETE:
+        for (uint32_t i = 0; i < job->count; i++)
+            row_cache_drop(rows, job->versions[i].key);
+        break;
+    case EF_STORE_HINT_DONE:
+        if (job->flag)
+            row_cache_drop(rows, job->put.key);
+        break;
+    default: break;
+    }
+}
+
+/* A full disk may end with the engine opened anew, and a row in it that was refused before: until then
+ * nothing is cached. */
+void finish_writes(struct storage *s, struct list *jobs)
+{
+    struct list *node;
+    while ((node = list_pop_front(jobs)) != NULL) {
+        struct storage_job *job = container_of(node, struct storage_job, link);
+        if (job->event.type == EV_STORE_WRITTEN && job->event.written.status == KV_E_FULL)
+            row_cache_clear(&s->rows);
+        else
+            follow(&s->rows, job);
+        list_push_back(&s->finished, node);
+    }
 }
 
 void read_submit(struct storage *s, struct storage_job *job)

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "uv/row_cache.h"
 #include "uv/storage.h"
 
 struct storage {
@@ -42,6 +43,7 @@ struct storage {
     atomic_uint_least64_t unsynced_since_us; /* 0: nothing is */
     /* Of the loop's thread. */
     struct storage_counters reads;
+    struct row_cache rows;
     pthread_t thread;
     bool joined;
 };
@@ -74,5 +76,8 @@ void read_submit(struct storage *s, struct storage_job *job);
 
 /* Some memory of finished reads may have become free. */
 void read_continue(struct storage *s);
+
+/* Moves jobs of the write side to `finished`, and what they have written to the row cache. */
+void finish_writes(struct storage *s, struct list *jobs);
 
 #endif
