@@ -203,7 +203,7 @@ static uint64_t read_now(struct random_run *r, uint64_t key)
     e.read.key = key_of(key, text);
     e.read.stamp_only = prng_u64(&r->prng) % 4 == 0;
     assert_int_equal(storage_submit(t.storage, &e), KV_OK);
-    t.row = row_absent();
+    row_release(&t.row);
     for (uint32_t seen = t.count;;) {
         while (seen < t.count && t.ops[seen] != e.op)
             seen++;
