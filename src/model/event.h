@@ -54,11 +54,12 @@ struct hint_total {
 
 /* One row of EV_STORE_PAGE. For EF_STORE_RANGE rows are header only, for EF_STORE_ROWS whole unless headers
  * were asked for. For EF_STORE_HINTS `row` is the data row as it is now (absent: purged meanwhile) and `hint`
- * the stamp that the note was made for. */
+ * the stamp that the note was made for; `unreadable`: there may be a row, but the disk does not give it. */
 struct page_entry {
     struct bytes key;
     struct row row;
     struct stamp hint;
+    bool unreadable;
 };
 
 struct event {

@@ -205,6 +205,7 @@ static void add_coord(const struct node *n, struct table *t)
     add(t, "hints_waiting", n->hints ? hints_waiting(n->hints, 0) : 0);
     add(t, "hints_bytes", n->hints ? hints_bytes(n->hints) : 0);
     add(t, "hints_handed_over", n->hints ? hints_handed_over(n->hints) : 0);
+    add(t, "hints_unreadable", n->hints ? hints_unreadable(n->hints) : 0);
 }
 
 static void add_swim(const struct node *n, struct table *t)

@@ -124,10 +124,24 @@ static void pass_stop(struct hints *h, struct keeper *k)
     heap_remove(&h->timers, &k->timer);
 }
 
-static void pass_end(struct hints *h, struct keeper *k, uint64_t now_us)
+/* Said once, and again when there are more. */
+static void note_unreadable(struct keeper *k, struct outbox *out)
+{
+    if (k->found > k->unreadable)
+        outbox_log(
+            out, LOG_ERROR,
+            "event=hints_unreadable member=%u rows=%u text=\"some of what is kept for it cannot be read from "
+            "the disk; the others are handed over\"",
+            k->member, k->found);
+    if (k->found > k->unreadable || k->last_page)
+        k->unreadable = k->found;
+}
+
+static void pass_end(struct hints *h, struct keeper *k, uint64_t now_us, struct outbox *out)
 {
     bool clean = !k->failed && !k->blocked && !k->noted;
     bool again = k->failed || k->noted;
+    note_unreadable(k, out);
     pass_stop(h, k);
     k->blocked = k->blocked && !again;
     if (clean) {
@@ -173,6 +187,7 @@ static void pass_begin(struct hints *h, struct keeper *k, uint64_t now_us, struc
         return;
     }
     k->failed = k->blocked = k->stopping = k->noted = k->last_page = false;
+    k->found = 0;
     k->after_token = 0;
     buf_clear(&k->after_key);
     page_ask(h, k, out);
@@ -184,7 +199,7 @@ static void page_over(struct hints *h, struct keeper *k, uint64_t now_us, struct
     if (k->open > 0)
         return;
     if (k->stopping || k->last_page) {
-        pass_end(h, k, now_us);
+        pass_end(h, k, now_us, out);
     } else if (now_us >= k->next_page_us) {
         page_ask(h, k, out);
     } else {
@@ -207,6 +222,7 @@ void hints_page(struct hints *h, struct now now, uint64_t hlc, const struct even
     k->after_token = in->page.next.token;
     if (in->page.status != KV_OK || buf_set(&k->after_key, in->page.next.key))
         k->failed = k->stopping = true;
+    k->found += in->page.status == KV_E_CORRUPT || in->page.status == KV_E_IO;
     k->page_bytes = 0;
     for (uint32_t i = 0; i < in->page.count && !k->stopping; i++)
         hints_entry_begin(h, k, i, &in->page.entries[i], hlc, out);
@@ -269,7 +285,7 @@ static void keeper_due(struct hints *h, struct keeper *k, uint64_t now_us, struc
     case PASS_PAUSED: page_ask(h, k, out); break;
     case PASS_SENDING:
         k->failed = true;
-        pass_end(h, k, now_us);
+        pass_end(h, k, now_us, out);
         break;
     case PASS_READING: KV_ASSERT(k->state != PASS_READING); break;
     }
@@ -372,6 +388,14 @@ uint64_t hints_waiting(const struct hints *h, uint32_t member)
 uint64_t hints_bytes(const struct hints *h)
 {
     return h->bytes;
+}
+
+uint64_t hints_unreadable(const struct hints *h)
+{
+    uint64_t unreadable = 0;
+    for (uint32_t i = 0; i < h->count; i++)
+        unreadable += h->keepers[i]->unreadable;
+    return unreadable;
 }
 
 uint64_t hints_handed_over(const struct hints *h)

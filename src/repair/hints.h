@@ -8,6 +8,13 @@
  * note, and another pass follows after HINTS_RETRY_US; a member that is full, overloaded or silent ends the
  * pass at once.
  *
+ * What the store cannot read is not handed over from here: this disk has lost it, as if it were one of the W
+ * that may be lost. Other homes that took the put give it to the member by anti-entropy, other fallbacks by
+ * their own notes. But that is not known to have happened, so the note stays, and hints_waiting goes on
+ * counting it; the others are handed over. It is tried again with the next pass that somebody's return or a
+ * new note begins. A node that leaves the ring waits for it: to end that, it has to be stopped and removed as
+ * dead.
+ *
  * Bounded: HINTS_WINDOW rows in flight per member and HINTS_RATE_BYTES a second, so that a node that just
  * came back is not drowned; all notes together at most `max_bytes`, else hints_room is false and the write is
  * refused, and then does not count. A page's rows are released as soon as they are sent.
@@ -76,6 +83,7 @@ uint64_t hints_deadline_us(const struct hints *h);
 uint64_t hints_waiting(const struct hints *h, uint32_t member); /* member 0: all */
 uint64_t hints_bytes(const struct hints *h);
 uint64_t hints_handed_over(const struct hints *h); /* rows acknowledged and their notes forgotten */
+uint64_t hints_unreadable(const struct hints *h);  /* rows that the latest passes could not read */
 
 void hints_check(const struct hints *h);
 

@@ -157,6 +157,11 @@ void hints_entry_begin(const struct hints *h, struct keeper *k, uint32_t i, cons
                        uint64_t hlc, struct outbox *out)
 {
     struct entry *e = &k->entries[i];
+    if (p->unreadable) {
+        k->found++;
+        k->blocked = true;
+        return;
+    }
     uint32_t partition = ring_partition(h->ring, key_token(p->key));
     bool current = stamp_cmp(p->row.stamp, p->hint) >= 0;
     if (buf_set(&e->key, p->key)) {

@@ -56,10 +56,12 @@ struct keeper {
     uint64_t bound_count, bound_bytes; /* noted since the store was last asked to count; then what it found */
     uint8_t state;                     /* enum pass_state */
     bool failed;                       /* a note of this pass stays */
-    bool blocked;        /* ... because an heir cannot be reached: no further pass until somebody is back */
-    bool stopping;       /* no further page in this pass */
-    bool noted;          /* a note was added since the pass began */
-    bool last_page;      /* the page at hand is the pass's last */
+    bool blocked;                      /* ... that another pass would not help, until somebody is back */
+    bool stopping;                     /* no further page in this pass */
+    bool noted;                        /* a note was added since the pass began */
+    bool last_page;                    /* the page at hand is the pass's last */
+    uint32_t unreadable;               /* notes whose rows the store could not read, as known; */
+    uint32_t found;      /* and in this pass so far; a whole page that cannot be read is one too */
     uint32_t page;       /* serial of the page at hand */
     uint32_t open;       /* entries that are not done */
     uint64_t page_bytes; /* sent of it */

@@ -86,7 +86,8 @@ struct hint_page {
     uint64_t payload_bytes;
 };
 
-/* The note that the walk stands on, with its row as it is now. The walk holds the gate. */
+/* The note that the walk stands on, with its row as it is now. The walk holds the gate. A damaged block that
+ * the row lies in must not keep all others from being handed over. */
 static int page_take(struct hint_page *p, const struct walk *w, struct arena *arena)
 {
     struct cursor at;
@@ -98,7 +99,10 @@ static int page_take(struct hint_page *p, const struct walk *w, struct arena *ar
     if (!entry->key.data)
         return KV_E_NO_MEMORY;
     int status = engine_get_row(w->store, entry->key, w->store->read_any, false, &entry->row);
-    if (status != KV_OK)
+    entry->unreadable = status == KV_E_CORRUPT || status == KV_E_IO;
+    if (entry->unreadable)
+        entry->row = row_absent();
+    else if (status != KV_OK)
         return status;
     p->count++;
     p->payload_bytes += blob_bytes(entry->row.payload).len;
@@ -138,8 +142,8 @@ int store_hints(struct store *s, uint32_t member, struct cursor after, uint32_t 
         status = page_take(&page, &w, arena);
     bool at_end = !walk_valid(&w);
     int walked = walk_end(&w);
-    if (status == KV_OK)
-        status = walked;
+    if (status == KV_OK && page.count == 0)
+        status = walked; /* what was read before the damage is a page; the next begins with it */
     if (status != KV_OK) {
         page_drop(&page);
         return status;
@@ -150,7 +154,7 @@ int store_hints(struct store *s, uint32_t member, struct cursor after, uint32_t 
     }
     *entries = page.entries;
     *count = page.count;
-    *done = at_end;
+    *done = at_end && walked == KV_OK;
     return KV_OK;
 }
 

@@ -89,7 +89,8 @@ int store_rows(struct store *s, const struct store_run *run, struct arena *arena
                uint32_t *count, struct cursor *next, bool *done);
 
 /* A page of the notes for `member`, each with its data row (payload included: the caller releases the rows).
- * Bounded by `limit` and about 1 MiB of payload; after an error there is nothing to release. */
+ * Bounded by `limit` and about 1 MiB of payload; after an error there is nothing to release. A row that
+ * cannot be read is no error, but an entry that says so. KV_E_CORRUPT, KV_E_IO: the notes themselves. */
 int store_hints(struct store *s, uint32_t member, struct cursor after, uint32_t limit, struct arena *arena,
                 struct page_entry **entries, uint32_t *count, struct cursor *next, bool *done);
 

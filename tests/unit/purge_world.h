@@ -149,7 +149,8 @@ static inline void serve_page(struct world *w, const struct asked *op, struct ev
             in->page.done = false;
             return;
         }
-        entries[in->page.count++] = (struct page_entry){bytes_str(w->keys[i]), at->cells[i].row, {0, 0}};
+        entries[in->page.count++] =
+            (struct page_entry){.key = bytes_str(w->keys[i]), .row = at->cells[i].row};
         in->page.next = (struct cursor){token, bytes_str(w->keys[i])};
     }
 }

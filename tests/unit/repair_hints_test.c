@@ -291,9 +291,12 @@ static void a_store_that_fails_is_asked_again(void **state)
     world_fill(w, 5, 10, 3);
     world_peer(w, 3, true);
     world_tick(w);
-    world_page(w, KV_E_CORRUPT);
-    assert_int_equal(hints_deadline_us(w->hints), w->now.mono_us + HINTS_RETRY_US);
-    world_wait(w);
+    for (int i = 0; i < 3; i++) {
+        world_page(w, KV_E_CORRUPT);
+        assert_int_equal(hints_deadline_us(w->hints), w->now.mono_us + HINTS_RETRY_US);
+        world_wait(w);
+    }
+    assert_int_equal(w->log_lines, 1);
     world_page(w, KV_OK);
     world_ack(w, 0, KV_OK);
     world_forget(w, 0, KV_E_FULL); /* the disk */
@@ -301,6 +304,38 @@ static void a_store_that_fails_is_asked_again(void **state)
     assert_int_equal(world_notes_left(w, 3), 1);
     world_wait(w);
     world_serve(w);
+    world_nothing_waits(w, 3);
+    world_destroy(w);
+}
+
+/* The others go. Its note stays, for nobody is known to have it; and it is not tried without end. */
+static void a_row_that_cannot_be_read_is_left_behind(void **state)
+{
+    (void)state;
+    struct world *w = world_create();
+    world_fill(w, 100, 10, 3);
+    w->items[7].damaged = true;
+    world_peer(w, 3, true);
+    for (int round = 1; round <= 3; round++) {
+        world_tick(w);
+        for (world_serve(w); hints_deadline_us(w->hints) != UINT64_MAX; world_serve(w))
+            world_wait(w);
+        assert_int_equal(world_notes_left(w, 3), 1);
+        assert_false(stamp_is_zero(w->items[7].notes[3]));
+        assert_int_equal(hints_handed_over(w->hints), 99);
+        assert_int_equal(hints_waiting(w->hints, 3), 1);
+        assert_int_equal(hints_unreadable(w->hints), 1);
+        assert_int_equal(w->pages, 1 + round);
+        assert_int_equal(w->log_lines, 1);
+        world_peer(w, 4, true); /* another chance */
+        world_peer(w, 4, false);
+    }
+    w->items[7].damaged = false;
+    world_peer(w, 3, false);
+    world_peer(w, 3, true);
+    world_tick(w);
+    world_serve(w);
+    assert_int_equal(hints_unreadable(w->hints), 0);
     world_nothing_waits(w, 3);
     world_destroy(w);
 }
@@ -462,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_note_for_a_member_that_is_there_goes_soon),
         cmocka_unit_test(what_the_store_holds_at_start_is_counted),
         cmocka_unit_test(a_store_that_fails_is_asked_again),
+        cmocka_unit_test(a_row_that_cannot_be_read_is_left_behind),
         cmocka_unit_test(a_row_that_has_changed_is_sent_again),
         cmocka_unit_test(strange_answers_are_ignored),
         cmocka_unit_test(random_runs),

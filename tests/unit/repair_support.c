@@ -110,6 +110,8 @@ static void collect(struct world *w)
             if (e->hints.after.key.len)
                 memcpy(w->read_key, e->hints.after.key.data, e->hints.after.key.len);
             w->read.hints.after.key.data = (const uint8_t *)w->read_key;
+        } else if (e->type == EF_LOG) {
+            w->log_lines++;
         } else if (e->type == EF_STORE_TOTALS) {
             assert_false(w->counting);
             assert_int_equal(id_owner(e->op), ID_HINTS);
@@ -174,7 +176,8 @@ void world_page(struct world *w, int status)
             e.page.done = false;
             break;
         }
-        entries[e.page.count++] = (struct page_entry){bytes_str(it->text), it->row, note};
+        entries[e.page.count++] =
+            (struct page_entry){bytes_str(it->text), it->damaged ? row_absent() : it->row, note, it->damaged};
         e.page.next = (struct cursor){it->token, bytes_str(it->text)};
         bytes += item_weight(it);
     }

@@ -19,6 +19,7 @@ struct item {
     char text[16];
     struct row row;
     struct stamp notes[MEMBERS + 2];
+    bool damaged;                   /* the row */
     uint32_t reached;               /* the members that were sent it and acknowledged, bit by id */
     uint32_t moved_to[MEMBERS + 2]; /* by member: who was sent a note for it, as bits */
 };
@@ -43,7 +44,7 @@ struct world {
     struct effect read; /* the page asked for */
     char read_key[16];
     bool reading, counting;
-    uint32_t in_flight_max, dropped, pages;
+    uint32_t in_flight_max, dropped, pages, log_lines;
     uint64_t bytes_sent;
 };
 

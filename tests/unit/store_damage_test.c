@@ -150,6 +150,54 @@ static void a_damaged_block_is_reported(void **state)
     store_close(s);
 }
 
+static void noted_rows(struct store *s)
+{
+    static uint8_t value[VALUE_BYTES];
+    for (uint32_t i = 0; i < ROWS; i++) {
+        char text[KEY_TEXT_BYTES];
+        assert_int_equal(put_noted(s, key_number(i, text), row_of(i + 1, value, sizeof value), 2, 0), KV_OK);
+    }
+    flush_rows(s);
+}
+
+/* Rows that are kept for somebody: those in the damaged block are named, and all others are there. */
+static void a_damaged_block_holds_up_no_other_notes(void **state)
+{
+    char table[PATH_BYTES];
+    struct store *s = open_ok(*state);
+    noted_rows(s);
+    store_close(s);
+    find_file(*state, ".sst", table);
+    flip_bit(table, file_size(table) / 3, 0);
+    s = open_ok(*state);
+
+    struct arena arena;
+    struct buf at = {0};
+    struct cursor after = {0};
+    uint32_t seen = 0, unreadable = 0;
+    arena_init(&arena, 4 << 20);
+    for (bool done = false; !done; arena_reset(&arena)) {
+        struct page_entry *entries;
+        struct cursor next;
+        uint32_t count;
+        assert_int_equal(store_hints(s, 2, after, 64, &arena, &entries, &count, &next, &done), KV_OK);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_true(entries[i].unreadable == row_is_absent(&entries[i].row));
+            assert_true(entries[i].hint.hlc > 0);
+            unreadable += entries[i].unreadable;
+            row_release(&entries[i].row);
+        }
+        seen += count;
+        assert_int_equal(buf_set(&at, next.key), KV_OK);
+        after = (struct cursor){next.token, buf_bytes(&at)};
+    }
+    assert_int_equal(seen, ROWS);
+    assert_in_range(unreadable, 1, ROWS / 4);
+    buf_deinit(&at);
+    arena_deinit(&arena);
+    store_close(s);
+}
+
 static void a_missing_file_is_refused(void **state)
 {
     char table[PATH_BYTES], path[PATH_BYTES];
@@ -248,6 +296,7 @@ int main(int argc, char **argv)
         CASE(a_torn_tail_is_cut),
         CASE(a_cold_block_is_left_to_a_reader_who_may_wait),
         CASE(a_damaged_block_is_reported),
+        CASE(a_damaged_block_holds_up_no_other_notes),
         CASE(a_missing_file_is_refused),
         CASE(a_missing_log_is_refused),
         CASE(a_lost_manifest_is_refused),
