@@ -107,6 +107,18 @@ static int make_node(const struct kvd_options *o, const struct boot *boot, struc
     return node_create(&config, out, error);
 }
 
+/* The hub's are the same (node/membership.c). */
+static void log_detection(const struct log *log)
+{
+    struct swim_config c = swim_config_default();
+    log_line(log, LOG_INFO,
+             "event=detection probe_interval_ms=%llu probe_timeout_ms=%llu probe_deadline_ms=%llu "
+             "indirect_probes=%u suspicion_mult=%u suspicion_max_mult=%u suspicion_confirmations=%u",
+             (unsigned long long)c.probe_interval_us / 1000, (unsigned long long)c.probe_timeout_us / 1000,
+             (unsigned long long)c.probe_deadline_us / 1000, c.indirect_probes, c.suspicion_mult,
+             c.suspicion_max_mult, c.suspicion_confirmations);
+}
+
 static int serve(const struct kvd_options *o, const struct log *log, struct store *store, struct node *node)
 {
     static struct shell shell; /* large, and one of its kind */
@@ -167,6 +179,7 @@ static int run(const struct kvd_options *o, const struct log *log)
     log_line(log, LOG_INFO, "event=starting store=%016llx generation=%llu data=%s fresh=%s",
              (unsigned long long)boot.store_id, (unsigned long long)boot.generation, o->data,
              boot.fresh ? "yes" : "no");
+    log_detection(log);
     status = serve(o, log, store, node);
     goto out;
 fail:
