@@ -92,6 +92,12 @@ spread() {
         END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2, v[1], v[NR] }'
 }
 
+# ratio COLUMN A B: "median min max" of A over B, round by round.
+ratio() {
+    paste -d' ' "$RESULTS/$2" "$RESULTS/$3" | awk -v c="$1" '{ printf "%.3f\n", $c / ($(c + 6) ? $(c + 6) : 1) }' >"$RESULTS/.ratio"
+    spread 1 "$RESULTS/.ratio"
+}
+
 table_head() {
     printf '%-34s %9s %19s %10s %10s %17s %9s %8s\n' "" ops/s "min-max" "server us" "client us" "p50 us (min-max)" "p99 us" failed
 }

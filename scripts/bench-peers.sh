@@ -157,13 +157,6 @@ compare_with_etcd() {
     )
 }
 
-# ratio COLUMN NAME: the median of ours over theirs, round by round.
-ratio() {
-    paste -d' ' "$RESULTS/ours: $2" "$RESULTS/$2" |
-        awk -v c="$1" '{ print $c / ($(c + 6) ? $(c + 6) : 1) }' >"$RESULTS/.ratio"
-    spread 1 "$RESULTS/.ratio"
-}
-
 nodes_up "$BIN" "$DIR/ours"
 kvbench --load >/dev/null
 if command -v redis-server >/dev/null; then
@@ -200,7 +193,7 @@ for c in "${COMPARISONS[@]}"; do
     [ -e "$RESULTS/$name" ] || continue
     table_row "ours: $name"
     table_row "$name"
-    read -r median low high < <(ratio 1 "$name")
-    read -r cpu cpu_low cpu_high < <(ratio 2 "$name")
+    read -r median low high < <(ratio 1 "ours: $name" "$name")
+    read -r cpu cpu_low cpu_high < <(ratio 2 "ours: $name" "$name")
     printf '%-34s ops/s x %.2f (%.2f-%.2f), server CPU x %.2f (%.2f-%.2f)\n\n' "  ratio" "$median" "$low" "$high" "$cpu" "$cpu_low" "$cpu_high"
 done

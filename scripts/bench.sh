@@ -10,10 +10,14 @@ usage: scripts/bench.sh BIN_DIR [OPTIONS]
 Five nodes, three replicas, R=W=2, values of 100 bytes. Puts and gets of 1 client, 50 clients, and 50 clients with
 16 operations in flight each; gets with R=1; YCSB's workload a. Medians of the rounds, which take turns.
 
-  --rounds N      (5)              --seconds S    of each measurement (5)
+  --rounds N      (5)              --seconds S    of each measurement (5; --entropy: 10; the loss of --gossip: 120)
   --records N     keys (10000)     --sync MODE    always, interval or none (always)
   --only PATTERN  only measurements whose name matches this extended regular expression
   --million       then load 1,000,000 keys: memory, the join of a sixth node, the start after SIGKILL
+  --gossip        instead: what gossip sends at rest; how long after SIGKILL, of each node in each round, the others
+                  know; who is called dead, though alive, while 25 % of all packets are lost
+  --entropy       instead: puts of 50 clients while anti-entropy is off, as by default, and never pauses; each turn on
+                  a cluster of its own
   --json          print JSON, an object a line
   --dir DIR       where the nodes keep their data (build/bench)
 
@@ -22,10 +26,15 @@ core or do not make two different latencies of one client: look at their spread.
 TEXT
 }
 
-ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 SYNC=always ONLY='' MILLION='' JSON='' DIR=build/bench BIN='' JOIN_RATE=1000
+ROUNDS=5 SECONDS_EACH='' RECORDS=10000 SYNC=always ONLY='' MILLION='' GOSSIP='' ENTROPY='' JSON='' DIR=build/bench BIN='' JOIN_RATE=1000
 declare -A VALUES=([--rounds]=ROUNDS [--seconds]=SECONDS_EACH [--records]=RECORDS [--sync]=SYNC [--only]=ONLY [--dir]=DIR)
-declare -A FLAGS=([--million]=MILLION [--json]=JSON)
+declare -A FLAGS=([--million]=MILLION [--gossip]=GOSSIP [--entropy]=ENTROPY [--json]=JSON)
+# shellcheck source-path=SCRIPTDIR source=bench-lib.sh
 . scripts/bench-lib.sh
+# shellcheck source-path=SCRIPTDIR source=bench-gossip.sh
+. scripts/bench-gossip.sh
+# shellcheck source-path=SCRIPTDIR source=bench-entropy.sh
+. scripts/bench-entropy.sh
 take_options "$@"
 need_nodes kvd kvcli kvbench
 
@@ -58,16 +67,6 @@ stat_sum() {
     for i in 1 2 3 4 5; do
         "$BIN/kvcli" --via "127.0.0.1:$((NODE_BASE + i))" stats --tsv
     done | awk -F'\t' -v n="$1" '$1 == n { sum += $2 } END { print sum + 0 }'
-}
-
-# Gossip of a quiet cluster.
-measure_gossip() {
-    local before packets
-    sleep 2
-    before=$(stat_sum udp_bytes_out) packets=$(stat_sum udp_packets_out)
-    sleep 10
-    fact "gossip sent by a node" "bytes/s" $((($(stat_sum udp_bytes_out) - before) / 50))
-    fact "gossip sent by a node" "datagrams/s" $((($(stat_sum udp_packets_out) - packets) / 50))
 }
 
 measure_memory() { # WHEN
@@ -142,7 +141,7 @@ report() {
         return
     fi
     echo "$(machine_line); --sync $SYNC"
-    table_head
+    [ -n "$GOSSIP" ] || table_head
     for m in "${MEASUREMENTS[@]}"; do [ ! -e "$RESULTS/${m%%|*}" ] || table_row "${m%%|*}"; done
     for f in "${FACTS[@]}"; do
         IFS='|' read -r name unit value <<<"$f"
@@ -150,17 +149,34 @@ report() {
     done
 }
 
-nodes_up "$BIN" "$DIR" --sync "$SYNC"
-measure_memory "idle"
-measure_gossip
-bench --load --clients 50 --pipeline 4 >/dev/null
-for ((round = 1; round <= ROUNDS; round++)); do
-    [ ! -t 2 ] || echo "round $round of $ROUNDS" >&2
-    for m in "${MEASUREMENTS[@]}"; do
-        [[ -z $ONLY || ${m%%|*} =~ $ONLY ]] || continue
-        # shellcheck disable=SC2086
-        measure "${m%%|*}" "$NODE_PIDS" bench --distribution uniform --duration "$SECONDS_EACH" ${m#*|}
+measure_all() {
+    local round m
+    measure_memory "idle"
+    sleep 2
+    measure_rest 10
+    bench --load --clients 50 --pipeline 4 >/dev/null
+    for ((round = 1; round <= ROUNDS; round++)); do
+        [ ! -t 2 ] || echo "round $round of $ROUNDS" >&2
+        for m in "${MEASUREMENTS[@]}"; do
+            [[ -z $ONLY || ${m%%|*} =~ $ONLY ]] || continue
+            # shellcheck disable=SC2086
+            measure "${m%%|*}" "$NODE_PIDS" bench --distribution uniform --duration "$SECONDS_EACH" ${m#*|}
+        done
     done
-done
-[ -z "$MILLION" ] || measure_million
+    [ -z "$MILLION" ] || measure_million
+}
+
+if [ -n "$ENTROPY" ]; then
+    SECONDS_EACH=${SECONDS_EACH:-10}
+    measure_entropy
+else
+    nodes_up "$BIN" "$DIR" --sync "$SYNC"
+    if [ -n "$GOSSIP" ]; then
+        SECONDS_EACH=${SECONDS_EACH:-120}
+        measure_gossip
+    else
+        SECONDS_EACH=${SECONDS_EACH:-5}
+        measure_all
+    fi
+fi
 report
