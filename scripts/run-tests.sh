@@ -16,9 +16,9 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), four at a time
   sim       executable tests/sim/*_test.sh
-  cluster   executable tests/cluster/*_test.sh, four at a time, those with a line `# long` first; one with a line
-            `# alone` measures time, and runs by itself in release builds. Under `all` those with a line
-            `# modes: release asan` run twice
+  cluster   executable tests/cluster/*_test.sh, five at a time, those with a line `# long` first. In release builds
+            what measures time comes last: two at a time with a line `# calm`, by itself with `# alone`. Under
+            `all` those with a line `# modes: release asan` run twice
 
   --build DIR       where the Makefile builds (default build)
   --mode MODE       which of its builds to test (default release)
@@ -44,7 +44,8 @@ done
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 FUZZ_JOBS=4    # each has its time, whatever it gets done in it
 SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
-CLUSTER_JOBS=4 # they mostly wait
+CLUSTER_JOBS=5 # they mostly wait
+CALM_JOBS=2
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
 CLUSTER_TIMEOUT_S=420
@@ -249,13 +250,14 @@ run_scripts() {
     done
 }
 
-# run_lanes MODE:FILE...: some at a time, each with ports of its own: a test may kill all its nodes, and nobody else
+# run_lanes JOBS MODE:FILE...: so many at a time, each with ports of its own: a test may kill all its nodes, and nobody else
 # may take their ports meanwhile. They lie below those that Linux gives to clients.
 run_lanes() {
-    local job l lane=()
+    local jobs=$1 job l lane=()
+    shift
     for job; do
         while :; do
-            for ((l = 0; l < CLUSTER_JOBS; l++)); do
+            for ((l = 0; l < jobs; l++)); do
                 if [ -z "${lane[l]:-}" ] || ! kill -0 "${lane[l]}" 2>/dev/null; then break 2; fi
             done
             wait -n || true
@@ -274,13 +276,15 @@ run_sim() {
 
 # run_cluster MODE...
 run_cluster() {
-    local mode script alone=() long=() short=()
+    local mode script calm=() alone=() long=() short=()
     for mode; do
         for script in tests/cluster/*_test.sh; do
             if [ "$WHAT" = all ] && [ "$mode" != release ] && ! grep -qE "^# modes:.*\<$mode\>" "$script"; then
                 continue
             elif [ "$mode" = release ] && grep -q '^# alone' "$script"; then
                 alone+=("$script")
+            elif [ "$mode" = release ] && grep -q '^# calm' "$script"; then
+                calm+=("$mode:$script")
             elif grep -q '^# long' "$script"; then
                 long+=("$mode:$script")
             else
@@ -288,7 +292,8 @@ run_cluster() {
             fi
         done
     done
-    run_lanes "${long[@]}" "${short[@]}"
+    run_lanes $CLUSTER_JOBS "${long[@]}" "${short[@]}"
+    run_lanes $CALM_JOBS "${calm[@]}"
     run_scripts release "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Under load one node is killed, 5 s later a second, 10 s later both come back. Nobody notices the first; with two
 # dead nearly nobody; nothing acknowledged is lost, and what was hinted for the two reaches them.
-# alone: it measures how long requests take
+# calm: it measures how long requests take
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SIGTERM under load: the node exits 0, nothing acknowledged is lost, and no client sees more than a retry.
-# alone: it measures how long requests take
+# calm: it measures how long requests take
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
