@@ -25,9 +25,13 @@ TEXT
 ROUNDS=5 SECONDS_EACH=5 RECORDS=10000 ONLY='' DIR=build/bench-peers BIN=''
 declare -A VALUES=([--rounds]=ROUNDS [--seconds]=SECONDS_EACH [--records]=RECORDS [--only]=ONLY [--dir]=DIR) FLAGS=()
 . scripts/bench-lib.sh
+. scripts/ports.sh
 take_options "$@"
 [ ! -e "$DIR" ] || die "$DIR exists already"
 make_ready kvd kvcli kvbench
+
+# Of the peers' servers (Redis Cluster's nodes talk to each other 10,000 ports above); our nodes look for their own.
+free_range 55000 all_free {1..3} {11..16} {10011..10016} {21..23} {31..33} || die "no free range of ports found"
 
 declare -A PIDS=() # of each peer, one string
 STARTED=() # pids of the peers' servers
@@ -42,7 +46,7 @@ trap finish EXIT
 # spawn DIRECTORY COMMAND...: in the background, in its own directory; adds its pid to STARTED and SPAWNED.
 spawn() {
     mkdir -p "$1"
-    (cd "$1" && exec "${@:2}") >"$1/log" 2>&1 &
+    (cd "$1" && exec "${@:2}") >"$1/log" 2>&1 9>&- &
     STARTED+=($!)
     SPAWNED+=" $!"
 }
@@ -59,35 +63,35 @@ until_ok() {
 
 # ---- Redis, and Redis Cluster ----
 
-REDIS_BASE=7500 CLUSTER_AT=''
+CLUSTER_AT=''
 
 redis_spawn() { # PORT OPTION...
     spawn "$DIR/redis-$1" redis-server --port "$1" --bind 127.0.0.1 --appendonly yes --appendfsync always --save "" "${@:2}"
 }
 
-redis_replicas_are() { redis-cli -p $((REDIS_BASE + 1)) info replication | grep -c 'state=online' | grep -qx 2; }
+redis_replicas_are() { redis-cli -p $((BASE + 1)) info replication | grep -c 'state=online' | grep -qx 2; }
 
 redis_up() {
     local i
     SPAWNED=''
-    redis_spawn $((REDIS_BASE + 1))
-    for i in 2 3; do redis_spawn $((REDIS_BASE + i)) --replicaof 127.0.0.1 $((REDIS_BASE + 1)); done
+    redis_spawn $((BASE + 1))
+    for i in 2 3; do redis_spawn $((BASE + i)) --replicaof 127.0.0.1 $((BASE + 1)); done
     PIDS[redis]=$SPAWNED
     until_ok redis redis_replicas_are
 }
 
-cluster_is() { redis-cli -p $((REDIS_BASE + 11)) cluster info | grep -q cluster_state:ok; }
+cluster_is() { redis-cli -p $((BASE + 11)) cluster info | grep -q cluster_state:ok; }
 cluster_answers() { redis-cli -p "$1" ping; }
 
 cluster_up() {
     local i ports=()
     SPAWNED=''
     for i in 11 12 13 14 15 16; do
-        redis_spawn $((REDIS_BASE + i)) --cluster-enabled yes --cluster-config-file nodes.conf
-        ports+=("127.0.0.1:$((REDIS_BASE + i))")
+        redis_spawn $((BASE + i)) --cluster-enabled yes --cluster-config-file nodes.conf
+        ports+=("127.0.0.1:$((BASE + i))")
     done
     PIDS[cluster]=$SPAWNED
-    for i in 11 12 13 14 15 16; do until_ok "redis cluster" cluster_answers $((REDIS_BASE + i)); done
+    for i in 11 12 13 14 15 16; do until_ok "redis cluster" cluster_answers $((BASE + i)); done
     redis-cli --cluster create "${ports[@]}" --cluster-replicas 1 --cluster-yes >"$DIR/cluster.log" || die "no Redis Cluster: $(tail -n 1 "$DIR/cluster.log")"
     until_ok "redis cluster" cluster_is
     CLUSTER_AT=${ports[0]},${ports[1]},${ports[2]}
@@ -111,12 +115,12 @@ etcd_up() {
     local i members=''
     SPAWNED=''
     for i in 1 2 3; do
-        members+=,e$i=http://127.0.0.1:$((REDIS_BASE + 30 + i))
-        ETCD_AT+=,http://127.0.0.1:$((REDIS_BASE + 20 + i))
+        members+=,e$i=http://127.0.0.1:$((BASE + 30 + i))
+        ETCD_AT+=,http://127.0.0.1:$((BASE + 20 + i))
     done
     ETCD_AT=${ETCD_AT#,}
     for i in 1 2 3; do
-        local client=http://127.0.0.1:$((REDIS_BASE + 20 + i)) peer=http://127.0.0.1:$((REDIS_BASE + 30 + i))
+        local client=http://127.0.0.1:$((BASE + 20 + i)) peer=http://127.0.0.1:$((BASE + 30 + i))
         spawn "$DIR/etcd-$i" etcd --name "e$i" --data-dir data --log-level error \
             --listen-client-urls "$client" --advertise-client-urls "$client" \
             --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "${members#,}"
@@ -129,7 +133,7 @@ etcd_up() {
 
 kvbench() { "$BIN/kvbench" --json --quiet --records "$RECORDS" --duration "$SECONDS_EACH" --distribution uniform "$@"; }
 ours() { kvbench "$@"; }
-redis() { kvbench --redis 127.0.0.1:$((REDIS_BASE + 1)) "$@"; }
+redis() { kvbench --redis 127.0.0.1:$((BASE + 1)) "$@"; }
 cluster() { kvbench --redis "$CLUSTER_AT" "$@"; }
 etcd_load() { "$DIR/etcd-load" "$ETCD_AT" "$1" "$2" "$SECONDS_EACH" "$RECORDS"; }
 

@@ -193,6 +193,9 @@ observers() {
 
 # ---- starting ----
 
+# shellcheck source-path=SCRIPTDIR source=ports.sh
+. "$TOP/scripts/ports.sh"
+
 build() {
     if [ -n "$BIN" ]; then
         { [ -x "$BIN/kvd" ] && [ -x "$BIN/kvcli" ]; } || die "no kvd and kvcli in $BIN"
@@ -210,19 +213,6 @@ build() {
     BIN=$TOP/build/release
 }
 
-# Who listens on a port of ours: "name (pid 12)", or nothing.
-holder() {
-    local line
-    if command -v ss >/dev/null; then
-        line=$(ss -Hlntup "sport = :$1" 2>/dev/null | sed -n 1p)
-        [ -n "$line" ] || return 1
-        if [[ $line =~ \(\(\"([^\"]+)\",pid=([0-9]+) ]]; then echo "${BASH_REMATCH[1]} (pid ${BASH_REMATCH[2]})"; else echo "another user's process"; fi
-    else
-        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || return 1
-        echo "some process"
-    fi
-}
-
 check_ports() {
     local i who
     for i in ${1:-$(nodes)}; do
@@ -233,21 +223,13 @@ check_ports() {
     done
 }
 
-# Two that look for a free range at the same time do not find the same one: it is ours until this script ends.
-reserve_ports() {
-    { exec 9>"${TMPDIR:-/tmp}/gureum-ports-$BASE"; } 2>/dev/null && flock --nonblock 9
-}
-
 choose_base() {
     local problem
     if [ "$BASE" != auto ]; then
         problem=$(check_ports) || { rmdir "$DIR" 2>/dev/null || true; die "$problem; try --base-port auto"; }
         return
     fi
-    for ((BASE = ${KV_BASE_FROM:-7600}; BASE <= 64000; BASE += 400)); do # tests that run side by side begin apart
-        reserve_ports && check_ports >/dev/null && return
-    done
-    die "no free range of ports found"
+    free_range 64000 check_ports || die "no free range of ports found"
 }
 
 check_disk() {

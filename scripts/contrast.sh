@@ -56,6 +56,8 @@ T=''
 # progress TEXT: a line on the terminal, with the time since the start.
 progress() { printf '%3d:%02d  %-10s %s\n' $(((SECONDS - BEGAN) / 60)) $(((SECONDS - BEGAN) % 60)) "$T" "$1"; }
 
+# shellcheck source-path=SCRIPTDIR source=ports.sh
+. "$TOP/scripts/ports.sh"
 # shellcheck source-path=SCRIPTDIR source=contrast/run.sh
 . "$TOP/scripts/contrast/run.sh"
 # shellcheck source-path=SCRIPTDIR source=contrast/beside.sh

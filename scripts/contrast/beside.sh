@@ -4,7 +4,7 @@
 
 GROWTH_NODES=3,5,10,20,50,100
 CONTROL_NODES="3 10 30 100 300 1000"
-ETCD_RUNS=5 ETCD_BASE=17500
+ETCD_RUNS=5
 BESIDE=() # pids of what runs in the background
 ETCD=()   # pids of etcd's members and clients
 
@@ -58,19 +58,19 @@ end_etcd() {
     ETCD=()
 }
 
-etcd_address() { echo "http://127.0.0.1:$((ETCD_BASE + $1))"; }
+etcd_address() { echo "http://127.0.0.1:$((BASE + $1))"; }
 etcd_addresses() { echo "$(etcd_address 1),$(etcd_address 2),$(etcd_address 3)"; }
 ctl() { ETCDCTL_API=3 etcdctl --endpoints "$(etcd_addresses)" "$@"; }
 
 etcd_start() { # I
     local i=$1 members='' k
-    for k in 1 2 3; do members+="${members:+,}e$k=http://127.0.0.1:$((ETCD_BASE + 10 + k))"; done
+    for k in 1 2 3; do members+="${members:+,}e$k=http://127.0.0.1:$((BASE + 10 + k))"; done
     mkdir -p "$OUT/etcd/e$i"
     etcd --name "e$i" --data-dir "$OUT/etcd/e$i/data" --log-level error \
         --listen-client-urls "$(etcd_address "$i")" --advertise-client-urls "$(etcd_address "$i")" \
-        --listen-peer-urls "http://127.0.0.1:$((ETCD_BASE + 10 + i))" \
-        --initial-advertise-peer-urls "http://127.0.0.1:$((ETCD_BASE + 10 + i))" --initial-cluster "$members" \
-        >>"$OUT/etcd/e$i/log" 2>&1 &
+        --listen-peer-urls "http://127.0.0.1:$((BASE + 10 + i))" \
+        --initial-advertise-peer-urls "http://127.0.0.1:$((BASE + 10 + i))" --initial-cluster "$members" \
+        >>"$OUT/etcd/e$i/log" 2>&1 9>&- &
     ETCD_PID[i]=$!
     ETCD+=($!)
     disown $! # the shell need not tell when it is killed
@@ -124,7 +124,8 @@ etcd_gap() {
         return 0
     fi
     progress "etcd: its leader dies $ETCD_RUNS times"
-    local i run
+    local i run BASE
+    free_range 64000 all_free {1..3} {11..13} || { progress "etcd: no free range of ports found"; return 0; }
     ETCD_PID=() ETCD_CLIENTS=()
     rm -rf "$OUT/etcd"
     mkdir -p "$OUT/etcd"
