@@ -144,6 +144,12 @@ nodes_up() {
 # shellcheck disable=SC2034 # for who sources this
 nodes_pids() { NODE_PIDS=$(cat "$1"/n[1-9]*/pid | paste -sd' '); }
 
+# stats_of_all: each node's counters, one node after the other.
+stats_of_all() {
+    local i
+    for ((i = 1; i <= NODE_COUNT; i++)); do "$BIN/kvcli" --via "127.0.0.1:$((NODE_BASE + i))" stats --tsv; done
+}
+
 # The machine and the moment, without which no figure means anything.
 machine_line() {
     printf '%s processors, load %s, a synced write takes %s us, commit %s, %s\n' "$(nproc)" "$(cut -d' ' -f1 /proc/loadavg)" \

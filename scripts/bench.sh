@@ -62,12 +62,7 @@ fact() {
     FACTS+=("$name|$unit|$*")
 }
 
-stat_sum() {
-    local i
-    for i in 1 2 3 4 5; do
-        "$BIN/kvcli" --via "127.0.0.1:$((NODE_BASE + i))" stats --tsv
-    done | awk -F'\t' -v n="$1" '$1 == n { sum += $2 } END { print sum + 0 }'
-}
+stat_sum() { stats_of_all | awk -F'\t' -v n="$1" '$1 == n { sum += $2 } END { print sum + 0 }'; }
 
 measure_memory() { # WHEN
     local mean max

@@ -48,10 +48,7 @@ thread_us() {
 
 # counters: messages, reads and writes of sockets, rows written, batches, rows read of all nodes so far.
 counters() {
-    local i
-    for ((i = 1; i <= NODE_COUNT; i++)); do
-        "$BIN/kvcli" --via "127.0.0.1:$((NODE_BASE + i))" stats --tsv
-    done | awk -F'\t' '
+    stats_of_all | awk -F'\t' '
         { v[$1] += $2 }
         END {
             datagrams = v["udp_packets_in"] + v["udp_packets_out"]
