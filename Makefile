@@ -298,12 +298,12 @@ tsan-test: ## unit tests of uv/ and store/, and a small cluster under load, with
 	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match store_ unit
 	@scripts/run-tests.sh --build $(BUILD) --mode tsan --match tsan cluster
 
-fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60), four at a time
+fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS (60), four at a time; T=WORD picks some
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/run-tests.sh --build $(BUILD) --match '$(T)' fuzz
 
 fuzzers: $(FUZZERS)
 
-bench: all ## measure five nodes of their own; ARGS='--rounds 3 --million' and others
+bench: all ## measure five nodes of their own; ARGS=--help lists what else, as '--rounds 3 --million'
 	@scripts/bench.sh $(OUT) $(ARGS)
 
 bench-peers: all ## the same load on Redis, Redis Cluster and etcd, where installed; ARGS as well
@@ -327,7 +327,7 @@ VERSION := $(shell sed -n 's/^\#define GUREUM_VERSION  *"\(.*\)"/\1/p' src/cmd/v
 DOCDIR  := $(DESTDIR)$(PREFIX)/share/doc/gureum
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
-install: all ## copy programs, libkv.a, headers, systemd unit and README below DESTDIR/PREFIX
+install: all ## copy programs, libkv.a, headers, systemd unit, README and LICENSE below DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include $(DOCDIR) $(UNITDIR)
 	$(if $(strip $(PROGRAMS)),install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin)
 	install -m 644 $(LIBKV) $(DESTDIR)$(PREFIX)/lib

@@ -1,9 +1,18 @@
 #!/usr/bin/env bash
-# The house's walls: who may include whom (the table of DESIGN section 1, here as a table too), which system headers
-# stay in which folder, and the few rules of form that a machine can check. Prints each breach as FILE:LINE: what.
-# With a directory as argument it checks that tree instead of the repository (tests/unit/checks_test.sh does).
+# The house's walls, checked. --help says which.
 # shellcheck disable=SC2086 # the tables are lists of words; `set -f` keeps their globs as they are
 set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: scripts/check-includes.sh [DIR]
+
+Who may include whom, which system headers stay in which folder, and the few rules of form that a machine can check.
+Prints each breach as FILE:LINE: what; exits 1 when there is any. DIR: this tree instead of the repository
+(tests/unit/checks_test.sh plants breaches in one).
+TEXT
+}
+[ "${1:-}" != --help ] || { usage; exit; }
 cd "${1:-$(dirname "$0")/..}"
 
 MAX_LINES=600

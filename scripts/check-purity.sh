@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# usage: scripts/check-purity.sh build/release/libcore.a
-# What the include check cannot see, read from the compiled pure folders: they call nothing of the system but
-# memory, strings, formatting and arithmetic, and they hold no writable variable.
+# The purity of a compiled library, checked. --help says what that is.
 set -euo pipefail
 
-library=${1:?"usage: scripts/check-purity.sh LIBRARY"}
+usage() {
+    cat <<'TEXT'
+usage: scripts/check-purity.sh LIBRARY         (build/release/libcore.a)
+
+What the include check cannot see, read from the compiled pure folders: they call nothing of the system but memory,
+strings, formatting and arithmetic, and they hold no writable variable. Exits 1 when one does.
+TEXT
+}
+[ "${1:-}" != --help ] || { usage; exit; }
+[ $# = 1 ] || { usage >&2; exit 2; }
+library=$1
 
 ALLOWED='mem(cpy|move|set|cmp|chr|rchr|mem)|str(len|nlen|cmp|ncmp|casecmp|ncasecmp|chr|rchr|chrnul|str|spn|cspn|dup|ndup|pbrk)
 str(tol|toul|toll|toull|tod)|__isoc23_strto[a-z]+|stpcpy

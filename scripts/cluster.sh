@@ -34,7 +34,7 @@ Options of up:
   --bin DIR              use the programs in DIR and do not build
 Options of every command:
   --dir DIR              where data, logs and pids are (.cluster)
-  --timeout S            of up, wait, stop and down; of add and remove without any progress (30)
+  --timeout S            of up, start, wait, kill, stop and down; of add and remove without any progress (30)
 
 A node is named by its number, 2, or its name, n2. Examples:
   $ME up --nodes 7 --replicas 5

@@ -9,9 +9,9 @@ usage: scripts/growth-check.sh BIN_DIR [OPTIONS]
 
 Starts three and then five nodes, has 50 clients put and get as fast as they can (one and 16 operations of each in
 flight), and takes down what that costs: processor time of the nodes' loops and of their storage threads, messages,
-reads and writes of sockets, rows written and read, batches. From all of it together follow the service times that `kvsim growth`
-wants. With these, and as many cores as here, it simulates the same; printed are both throughputs and their ratio.
-The throughput itself is never fitted.
+reads and writes of sockets, rows written and read, batches. From all of it together follow the service times that
+`kvsim growth` wants. With these, and as many cores as here, it simulates the same; printed are both throughputs and
+their ratio. The throughput itself is never fitted.
 
   --topology NAME ring, central or directory (ring)
   --nodes N,...   sizes (3,5)          --seconds S    of each measurement (5)

@@ -11,8 +11,8 @@ usage() {
     cat <<'TEXT'
 usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|checks|unit|fuzz|sim|cluster
 
-  all       build release and asan, then everything
-  checks    include directions, shellcheck, formatting
+  all       build release, asan and the fuzzers, then everything
+  checks    shellcheck, include directions, purity of what was built, formatting
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), four at a time
   sim       executable tests/sim/*_test.sh
@@ -24,7 +24,8 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   --mode MODE       which of its builds to test (default release)
   --match PATTERN   only tests whose name contains this glob
 
-Tests find the programs in $KV_BIN, the word list in $KV_WORDS, the services in $KV_SERVICES. Logs stay in DIR/MODE/log/. The last line is the sum.
+Tests find the programs in $KV_BIN, the word list in $KV_WORDS, the services in $KV_SERVICES. Logs stay in
+DIR/MODE/log/. The last line is the sum.
 TEXT
 }
 

@@ -65,8 +65,8 @@ static const struct argp_option OPTIONS[] = {
     {"read", 'r', "R", 0, "Replicas that must answer a get (a majority)", 0},
     {"write", 'w', "W", 0, "Replicas that must have stored a put (a majority)", 0},
     {"strict", KEY_STRICT, 0, 0, "Only homes count", 0},
-    {"timeout", KEY_TIMEOUT, "MS", 0, "Of an operation (2000)", 0},
-    {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
+    {"timeout", KEY_TIMEOUT, "MS", 0, "Of an operation (2000, and 1000 more for each MiB of value)", 0},
+    {"json", KEY_JSON, 0, 0, "Print a JSON object for the load, and one for the run", 0},
     {"quiet", KEY_QUIET, 0, 0, "No line a second, also on a terminal", 0},
     {"history", KEY_HISTORY, "FILE", 0, "Record every operation", 0},
     {"side", KEY_SIDE, "HOST:PORT,...", 0,
@@ -166,7 +166,7 @@ static const char DOC[] =
     "  kvbench check run.jsonl\n"
     "  kvbench check --no-final run.jsonl\n"
     "  kvbench timeline --bucket 100 run.jsonl > availability.csv\n"
-    "  printf '%s\\tkill\\n' $(kvbench clock) >> events      # a phase begins, during a run\n"
+    "  printf '%s\\tkill\\n' $(kvbench clock) >> events      # a phase begins\n"
     "  kvbench timeline --phases --events events run.jsonl\n"
     "  kvbench names --ops 10000 --rate 1000 --json\n\n"
     "check reads what each key that was put holds now, and shows the few operations\n"

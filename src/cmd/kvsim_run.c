@@ -49,6 +49,7 @@ static const char help[] = "\n"
                            "  kvsim --scenario split_brain_heals      a named story\n"
                            "  kvsim --seeds 50 --faults pause,clog    only these faults\n"
                            "  kvsim members --nodes 1000              the membership alone (members --help)\n"
+                           "  kvsim growth                            what more nodes bring (growth --help)\n"
                            "  kvsim list                              what there is to choose from\n";
 
 struct options {
