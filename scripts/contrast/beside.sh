@@ -2,7 +2,6 @@
 # What stands beside the three topologies: how they grow, in the simulator, and how long etcd is away when its leader
 # dies. Sourced by contrast.sh.
 
-GROWTH_NODES=3,5,10,20,50,100
 CONTROL_NODES="3 10 30 100 300 1000"
 ETCD_RUNS=5
 BESIDE=() # pids of what runs in the background
@@ -25,7 +24,7 @@ has_topology() { "$BIN/kvsim" "$1" --help 2>/dev/null | grep -q -- --topology; }
 growth_of() {
     local t=$1 option=() n
     ! has_topology growth || option=(--topology "$t")
-    "$BIN/kvsim" growth "${option[@]}" --nodes $GROWTH_NODES --seconds 0.25 --quiet-seconds 6 --json |
+    "$BIN/kvsim" growth "${option[@]}" --seconds 0.25 --quiet-seconds 6 --json |
         sed "/\"topology\"/! s/^{/{\"topology\":\"$t\",/" >"$OUT/growth-$t.jsonl"
     has_topology members || return 0 # then the control of the runs above is what there is
     for n in $CONTROL_NODES; do
