@@ -299,6 +299,28 @@ static void add_paxos(const struct node *n, struct table *t)
     add(t, "paxos_decisions", c.decisions);
 }
 
+/* What an operator's order could not compare, as numbers: whom with, the error's, how many partitions, and
+ * the first of them. */
+static void add_missed(const struct node *n, struct table *t)
+{
+    const struct entropy_missed *missed = NULL;
+    uint32_t count = n->heal.entropy ? entropy_missed(n->heal.entropy, &missed) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct {
+            const char *name;
+            uint64_t value;
+        } figures[] = {{"node", missed[i].member},
+                       {"error", (uint64_t)-missed[i].status},
+                       {"partitions", missed[i].partitions},
+                       {"first", missed[i].first}};
+        for (uint32_t f = 0; f < 4; f++) {
+            const char *name = arena_printf(&n->out->arena, "entropy_missed_%u_%s", i + 1, figures[f].name);
+            if (*name)
+                add(t, name, figures[f].value);
+        }
+    }
+}
+
 static void add_heal(const struct node *n, struct table *t)
 {
     struct entropy_counters c =
@@ -319,6 +341,8 @@ static void add_heal(const struct node *n, struct table *t)
     add(t, "entropy_bytes_sent", c.bytes_sent);
     add(t, "entropy_bytes_received", c.bytes_received);
     add(t, "entropy_repair_left", c.repair_left);
+    add(t, "entropy_repair_missed", c.repair_missed);
+    add_missed(n, t);
 }
 
 static void add_sweep(const struct node *n, struct table *t)

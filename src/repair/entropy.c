@@ -60,6 +60,8 @@ static void drop_all(struct entropy *e)
 int entropy_ring_set(struct entropy *e, struct now now, const struct ring *ring)
 {
     drop_all(e);
+    for (uint32_t i = 0; e->again_count && i < e->partition_count; i++)
+        e->repair_wanted |= e->partitions[i].again == AGAIN_WITH_ALL; /* under the new one, once more */
     free(e->partitions);
     e->partition_count = ring->value.partitions;
     e->partitions = calloc(e->partition_count, sizeof *e->partitions);
@@ -115,6 +117,7 @@ void entropy_peer_set(struct entropy *e, struct now now, uint32_t member, bool r
         return;
     p->reachable = reachable;
     p->at_once = false;
+    missed_trees(e, p->todo, member, KV_E_UNAVAILABLE);
     p->todo = 0;
     p->due_us = reachable && e->config.round_us ? now.mono_us + ENTROPY_RETURN_US : UINT64_MAX;
     if (reachable)
@@ -123,6 +126,7 @@ void entropy_peer_set(struct entropy *e, struct now now, uint32_t member, bool r
         struct session *s = &e->sessions[i];
         if (s->state == SESSION_NONE || s->member != member)
             continue;
+        missed_trees(e, s->trees, member, KV_E_UNAVAILABLE);
         session_drop(s);
         e->counters.sessions_failed++;
     }

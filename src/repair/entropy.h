@@ -53,6 +53,7 @@
 #define ENTROPY_SLICES         16u /* of a round, at least where there are as many partitions */
 #define ENTROPY_SESSIONS       4u
 #define ENTROPY_SERVES         16u
+#define ENTROPY_MISSED_MAX     8u
 #define ENTROPY_PAGE_BYTES     (256u << 10)
 #define ENTROPY_READ_MAX_BYTES (4u << 20)           /* rows looked at for one answer */
 #define ENTROPY_RATE_BYTES     (UINT64_C(16) << 20) /* of rows, sent and received, a second */
@@ -122,9 +123,21 @@ struct entropy_counters {
     uint64_t rows_young; /* that the peer misses, and that were kept back: see ENTROPY_YOUNG_MS */
     uint64_t bytes_sent; /* of all messages, about */
     uint64_t bytes_received;
-    uint64_t repair_left; /* partitions that an operator's order has still to look at */
+    uint64_t repair_left;   /* partitions that an operator's order has still to look at */
+    uint64_t repair_missed; /* ... and those that it has given up, each with one peer */
 };
 struct entropy_counters entropy_counters(const struct entropy *e);
+
+/* Partitions that the last order has not compared, and will not. */
+struct entropy_missed {
+    uint32_t member; /* the peer; this node itself: its own rows cannot be read */
+    int status; /* KV_E_UNAVAILABLE: it cannot be reached; KV_E_TIMEOUT: it does not answer; else its word */
+    uint32_t partitions;
+    uint32_t first; /* of them, the lowest */
+};
+
+/* The first ENTROPY_MISSED_MAX kinds of them; borrowed until the next call. Returns how many. */
+uint32_t entropy_missed(const struct entropy *e, const struct entropy_missed **out);
 
 void entropy_check(const struct entropy *e);
 

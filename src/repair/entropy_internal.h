@@ -4,6 +4,7 @@
  *     entropy_round.c    which slice is next, and its hashes
  *     entropy_session.c  comparing with one peer, begun here: where we differ; entropy_rows.c: by what
  *     entropy_serve.c    peers' questions
+ *     entropy_missed.c   what an operator's order could not compare
  *     span.c, digest.c   what is compared, and by what */
 #ifndef REPAIR_ENTROPY_INTERNAL_H
 #define REPAIR_ENTROPY_INTERNAL_H
@@ -46,6 +47,7 @@ struct peer_state {
 struct tree {
     uint32_t partition;
     bool rehash;                  /* from all rows */
+    bool ordered;                 /* by an operator, who has to be told what is missed */
     uint32_t pairs[REPLICAS_MAX]; /* peers to compare with, one after the other */
     uint32_t pair_count, pair_at;
     bool known;
@@ -194,6 +196,8 @@ struct entropy {
     struct round round;
     struct pass pass;
     bool repair_wanted;
+    struct entropy_missed missed[ENTROPY_MISSED_MAX];
+    uint32_t missed_count;
     struct slice slice;
     struct session sessions[ENTROPY_SESSIONS];
     struct serve serves[ENTROPY_SERVES];
@@ -245,9 +249,16 @@ uint64_t round_deadline_us(const struct entropy *e);
 void round_tree(struct entropy *e, const struct event *in, const struct turn *t);
 void round_drop(struct entropy *e); /* the slice at hand */
 void round_again(struct entropy *e, uint32_t partition, uint64_t now_us);
-/* A session is over; what it has not compared is tried again or not. */
-void round_session_over(struct entropy *e, const struct turn *t, uint32_t member, uint64_t left);
+/* A session is over; what it has not compared, and why, is tried again or not. */
+void round_session_over(struct entropy *e, const struct turn *t, uint32_t member, uint64_t left, int why);
 bool round_busy(const struct entropy *e, uint32_t partition);
+
+/* ---- entropy_missed.c ---- */
+
+void missed_reset(struct entropy *e);
+void missed_add(struct entropy *e, uint32_t partition, uint32_t member, int status);
+/* Those of the slice at hand; only what was ordered counts. */
+void missed_trees(struct entropy *e, uint64_t trees, uint32_t member, int status);
 
 /* ---- entropy_session.c ---- */
 

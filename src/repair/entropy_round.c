@@ -47,9 +47,15 @@ static void slice_add(struct entropy *e, uint32_t partition, uint8_t again)
         self++;
     if (self == count)
         return;
-    for (uint32_t i = 0; i < count; i++)
-        if (i != self && pair_wanted(e, entropy_peer(e, homes[i]), self < i, again))
+    tree.ordered = again == AGAIN_WITH_ALL || (e->slice.kind == SLICE_OF_PASS && e->pass.repair);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == self)
+            continue;
+        if (pair_wanted(e, entropy_peer(e, homes[i]), self < i, again))
             tree.pairs[tree.pair_count++] = homes[i];
+        else if (tree.ordered)
+            missed_add(e, partition, homes[i], KV_E_UNAVAILABLE);
+    }
     tree.rehash = scrub_due(e, partition);
     if (tree.pair_count > 0 || tree.rehash)
         e->slice.trees[e->slice.count++] = tree;
@@ -134,7 +140,7 @@ static void slice_begin(struct entropy *e, enum slice_kind kind, const struct tu
     slice_hash(e, t);
 }
 
-/* A partition whose rows cannot be read is left out. */
+/* A partition whose rows cannot be read is left out, whomever it was to be compared with. */
 void round_tree(struct entropy *e, const struct event *in, const struct turn *t)
 {
     struct slice *s = &e->slice;
@@ -149,6 +155,9 @@ void round_tree(struct entropy *e, const struct event *in, const struct turn *t)
         memcpy(tree->leaves, in->tree.hashes, sizeof tree->leaves);
         tree->root = tree_root(tree->leaves);
         e->counters.scrubbed += tree->rehash;
+    } else if (tree->ordered) {
+        tree->ordered = false; /* it is told once */
+        missed_add(e, tree->partition, e->config.self, in->tree.status);
     }
     tree->rehash = false;
     s->at++;
@@ -177,10 +186,12 @@ static struct session *free_session(struct entropy *e)
 }
 
 /* What a session did not get to; not for ever. */
-static void try_again(struct peer_state *p, uint64_t trees, uint64_t now_us)
+static void try_again(struct entropy *e, struct peer_state *p, uint64_t trees, int why, uint64_t now_us)
 {
-    if (!p->reachable || ++p->tries >= ENTROPY_TRIES)
+    if (!p->reachable || ++p->tries >= ENTROPY_TRIES) {
+        missed_trees(e, trees, p->id, why);
         return;
+    }
     p->todo = trees;
     p->retry_us = now_us + ENTROPY_RETRY_US;
 }
@@ -190,7 +201,7 @@ static void begin_session(struct entropy *e, struct session *s, struct peer_stat
     uint64_t trees = not_engaged(e, p->id, p->todo, t->now_us);
     p->todo = 0;
     if (trees && session_begin(e, s, p->id, trees) != KV_OK)
-        try_again(p, trees, t->now_us);
+        try_again(e, p, trees, KV_E_NO_MEMORY, t->now_us);
     else if (trees)
         session_due(e, s, t);
 }
@@ -239,6 +250,8 @@ static void slice_compare(struct entropy *e, const struct turn *t)
         const struct tree *tree = &s->trees[i];
         bool wanted = tree->known && tree->pair_at < tree->pair_count;
         struct peer_state *p = wanted ? entropy_peer(e, tree->pairs[tree->pair_at]) : NULL;
+        if (wanted && (!p || !p->reachable))
+            missed_trees(e, UINT64_C(1) << i, tree->pairs[tree->pair_at], KV_E_UNAVAILABLE);
         if (!p || !p->reachable)
             continue;
         p->todo |= UINT64_C(1) << i;
@@ -248,10 +261,10 @@ static void slice_compare(struct entropy *e, const struct turn *t)
     slice_go_on(e, t);
 }
 
-void round_session_over(struct entropy *e, const struct turn *t, uint32_t member, uint64_t left)
+void round_session_over(struct entropy *e, const struct turn *t, uint32_t member, uint64_t left, int why)
 {
     if (left)
-        try_again(entropy_peer(e, member), left, t->now_us);
+        try_again(e, entropy_peer(e, member), left, why, t->now_us);
     slice_go_on(e, t);
 }
 
@@ -269,6 +282,8 @@ void round_start(struct entropy *e, uint64_t now_us)
 {
     e->pass.next = 0;
     e->pass.due_us = now_us;
+    if (e->pass.repair)
+        missed_reset(e);
     if (e->config.round_us == 0)
         return;
     if (e->round.due_us == UINT64_MAX)
@@ -326,6 +341,8 @@ static void pass_begin(struct entropy *e, uint64_t now_us)
             p->due_us = UINT64_MAX;
         pass->active |= p->at_once;
     }
+    if (pass->active && pass->repair)
+        missed_reset(e);
     e->repair_wanted &= !pass->active;
 }
 

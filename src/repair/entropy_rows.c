@@ -78,7 +78,7 @@ void session_begin_push(struct entropy *e, struct session *s, const struct turn 
     parcel_begin(&s->parcel, t->hlc);
     session_go_to(s, SESSION_PUSH);
     if (session_span(e, s, which, range_end(s)) != KV_OK)
-        session_fail(e, s, t);
+        session_fail(e, s, KV_E_NO_MEMORY, t);
 }
 
 void session_compare(struct entropy *e, struct session *s, const struct turn *t)
@@ -184,7 +184,7 @@ void session_compared(struct entropy *e, struct session *s, const struct message
         rc = take_compared(e, s, &m->compared);
     e->counters.malformed += rc == KV_E_MALFORMED;
     if (rc != KV_OK)
-        session_fail(e, s, t);
+        session_fail(e, s, rc, t);
     else if (m->compared.pack)
         write_rows(e, s, m->compared.pack, SESSION_WRITE, t);
     else
@@ -226,7 +226,7 @@ static void send_rows(struct entropy *e, struct session *s, const struct turn *t
 {
     struct blob *pack = parcel_pack(&s->parcel);
     if (!pack) {
-        session_fail(e, s, t);
+        session_fail(e, s, KV_E_NO_MEMORY, t);
         return;
     }
     session_go_to(s, SESSION_MERGE);
@@ -275,7 +275,7 @@ void session_push_page(struct entropy *e, struct session *s, const struct event 
     bool full = false;
     int rc = in->page.status ? in->page.status : take_wanted(e, s, in, &full);
     if (rc != KV_OK)
-        session_fail(e, s, t);
+        session_fail(e, s, rc, t);
     else if (full)
         send_rows(e, s, t);
     else
@@ -299,13 +299,13 @@ static void next_range(struct entropy *e, struct session *s, const struct turn *
     if (s->partly) {
         session_go_to(s, SESSION_COMPARE);
         if (leave_behind(s) != KV_OK)
-            session_fail(e, s, t);
+            session_fail(e, s, KV_E_NO_MEMORY, t);
     } else if (cursor_is_zero(&upto)) {
         session_end(e, s, t);
     } else {
         session_go_to(s, SESSION_DIGESTS);
         if (place_set(&s->from, upto) != KV_OK)
-            session_fail(e, s, t);
+            session_fail(e, s, KV_E_NO_MEMORY, t);
     }
 }
 
@@ -335,7 +335,7 @@ void session_fetched(struct entropy *e, struct session *s, const struct message 
         rc = take_fetched(s, &m->compared);
     e->counters.malformed += rc == KV_E_MALFORMED;
     if (rc != KV_OK)
-        session_fail(e, s, t);
+        session_fail(e, s, rc, t);
     else if (m->compared.pack)
         write_rows(e, s, m->compared.pack, SESSION_FETCH_WRITE, t);
     else

@@ -48,15 +48,15 @@ void session_deinit(struct session *s)
 void session_end(struct entropy *e, struct session *s, const struct turn *t)
 {
     session_drop(s);
-    round_session_over(e, t, s->member, 0);
+    round_session_over(e, t, s->member, 0, KV_OK);
 }
 
-void session_fail(struct entropy *e, struct session *s, const struct turn *t)
+void session_fail(struct entropy *e, struct session *s, int why, const struct turn *t)
 {
     uint64_t left = s->trees;
     e->counters.sessions_failed++;
     session_drop(s);
-    round_session_over(e, t, s->member, left);
+    round_session_over(e, t, s->member, left, why);
 }
 
 static uint32_t slot_of(const struct entropy *e, const struct session *s)
@@ -195,7 +195,7 @@ static void on_leaves(struct entropy *e, struct session *s, const struct message
     int rc = m->leaves.status ? m->leaves.status : take_leaves(e, s, &m->leaves, t->now_us);
     e->counters.malformed += rc == KV_E_MALFORMED;
     if (rc != KV_OK) {
-        session_fail(e, s, t);
+        session_fail(e, s, rc, t);
         return;
     }
     s->partly = false;
@@ -252,7 +252,7 @@ static void on_own_page(struct entropy *e, struct session *s, const struct event
     KV_ASSERT(in->page.count <= SCAN_PAGE_MAX);
     int rc = in->page.status ? in->page.status : take_own(s, in);
     if (rc != KV_OK)
-        session_fail(e, s, t);
+        session_fail(e, s, rc, t);
     else if (s->own_count + SCAN_PAGE_MAX > COMPARE_DIGESTS_MAX)
         session_go_to(s, SESSION_COMPARE);
     else
@@ -292,7 +292,7 @@ void session_due(struct entropy *e, struct session *s, const struct turn *t)
 {
     if (s->waits) {
         entropy_peer(e, s->member)->tries = ENTROPY_TRIES;
-        session_fail(e, s, t);
+        session_fail(e, s, KV_E_TIMEOUT, t);
     } else {
         run(e, s, t);
     }
@@ -304,7 +304,7 @@ static void on_merged(struct entropy *e, struct session *s, const struct message
     if (m->merged.status == KV_OK)
         session_go_to(s, SESSION_PUSH);
     else
-        session_fail(e, s, t);
+        session_fail(e, s, m->merged.status, t);
 }
 
 void session_answer(struct entropy *e, struct session *s, const struct message *m, const struct turn *t)
@@ -324,7 +324,7 @@ void session_answer(struct entropy *e, struct session *s, const struct message *
 static void on_written(struct entropy *e, struct session *s, int status, const struct turn *t)
 {
     if (status != KV_OK)
-        session_fail(e, s, t);
+        session_fail(e, s, status, t);
     else if (s->state == SESSION_WRITE)
         session_begin_push(e, s, t);
     else

@@ -11,7 +11,7 @@ enum leaves { LEAVES_PULL = 1, LEAVES_BOTH = 2, LEAVES_PUSH = 4 };
 /* ---- entropy_session.c */
 
 void session_end(struct entropy *e, struct session *s, const struct turn *t);
-void session_fail(struct entropy *e, struct session *s, const struct turn *t);
+void session_fail(struct entropy *e, struct session *s, int why, const struct turn *t);
 void session_go_to(struct session *s, enum session_state state);
 
 /* The id of the next question or storage operation. */

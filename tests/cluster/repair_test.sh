@@ -50,6 +50,15 @@ between "all that was lost has come, and hardly a row twice" "$lost" "$(sed -n '
 between "for at most twice the bytes that were missing" "$bytes" $(($(sum_of entropy_bytes_sent) - before)) $((2 * bytes))
 exits "a second time there is nothing to be done" 0 '"differed":0,"rows_received":0,"rows_sent":0' kvcli repair n2 --json
 
+# ---- a home that is away ----
+
+must cluster kill 5
+must cluster wait dead 5
+exits "who could not be compared with is named, and it is no success" 3 'n2: [0-9]+ partitions were not compared with n5, the first is [0-9]+: it cannot be reached' kvcli repair n2
+exits "also to scripts" 3 '"missed":\[\{"node":"n5","status":"unavailable",.*"partitions":[1-9]' kvcli repair n2 --json
+must cluster start 5
+must cluster wait alive 5
+
 # ---- and with them what the store knew of them ----
 
 must cluster stop 4
