@@ -53,8 +53,7 @@ counters() {
         END {
             datagrams = v["udp_packets_in"] + v["udp_packets_out"]
             print v["frames_in"] + v["frames_out"] + datagrams, v["socket_reads"] + v["socket_writes"] + datagrams, \
-                v["store_rows_written"], v["store_batches"], \
-                v["store_row_cache_hits"] + v["store_cached_reads"] + v["store_cold_reads"]
+                v["store_rows_written"], v["store_batches"], v["store_cached_reads"] + v["store_cold_reads"]
         }'
 }
 
