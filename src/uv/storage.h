@@ -64,6 +64,7 @@ struct storage_job {
     uv_work_t work;
 };
 
+/* Hits of the row cache are cached reads too. */
 struct storage_counters {
     uint64_t batches, rows, rows_deleted, hints_done, tree_leaves, syncs, inline_writes, cached_reads,
         row_cache_hits, cold_reads, pages, full_errors;
