@@ -348,30 +348,6 @@ int client_result_where(struct client *c, struct client_request *r)
 
 /* ---- the end ---- */
 
-/* A sentence; with what is known about why nobody could be reached. */
-static const char *sentence(struct client *c, struct client_request *r, int status)
-{
-    if (status == KV_E_INVALID && r->via && !r->via_peer)
-        return arena_printf(&r->arena, "no node is named %s", r->via_name);
-    if (status == KV_E_NOT_COORDINATOR && c->hub)
-        return arena_printf(&r->arena, "the topology is %s: the hub, %s at %s, answers that",
-                            topology_name(c->topology), client_peer_name(c->hub), c->hub->addr_text);
-    if (status == KV_E_UNAVAILABLE && client_needs_hub(c, r))
-        return arena_printf(&r->arena, "the hub %s at %s cannot be reached%s%s; nothing was tried",
-                            client_peer_name(c->hub), c->hub->addr_text, c->hub->reason[0] ? ": " : "",
-                            c->hub->reason);
-    bool connection = status == KV_E_NO_NODE || status == KV_E_WRONG_CLUSTER || status == KV_E_VERSION;
-    if (!connection)
-        return kv_error_text(status);
-    const struct peer *p = r->via_peer;
-    for (uint32_t i = 0; !p && i < c->peer_count; i++)
-        if (c->peers[i]->failures > 0)
-            p = c->peers[i];
-    if (!p || !p->reason[0])
-        return kv_error_text(status);
-    return arena_printf(&r->arena, "%s (%s: %s)", kv_error_text(status), p->addr_text, p->reason);
-}
-
 static void end_result(struct client_request *r, int status)
 {
     struct kv_result *out = &r->done.result;
@@ -403,7 +379,7 @@ static const char *or_empty(const char *s)
 void client_result_end(struct client *c, struct client_request *r, int status, uint64_t now_us)
 {
     struct client_done *d = &r->done;
-    const char *message = sentence(c, r, status);
+    const char *message = client_sentence(c, r, status);
     uint32_t us = (uint32_t)(now_us - r->began_us);
     switch (d->op) {
     case CLIENT_GET:

@@ -7,7 +7,8 @@
  *     submit.c   how a request comes to be
  *     request.c  its life: tried, hedged, finished
  *     answer.c   what an answer does to it
- *     result.c   what the caller is told */
+ *     result.c   what the caller is told
+ *     sentence.c ... and in which words */
 #ifndef CLIENT_STATE_H
 #define CLIENT_STATE_H
 
@@ -259,6 +260,9 @@ void client_try_lost(struct client *c, uint64_t now_us, struct try *t);
 
 /* answer.c */
 void client_answer(struct client *c, uint64_t now_us, struct peer *p, const struct message *m);
+
+/* sentence.c */
+const char *client_sentence(struct client *c, struct client_request *r, int status);
 
 /* result.c */
 void client_trace(struct client_request *r, uint64_t now_us, enum kv_trace_kind kind, const struct peer *p,

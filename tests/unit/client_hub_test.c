@@ -87,6 +87,27 @@ static void without_the_central_hub_nothing_is_tried(void **state)
     world_deinit(&w);
 }
 
+/* It is there, but sees too few nodes: that is not to say that it cannot be reached. */
+static void a_hub_that_refuses_is_not_called_away(void **state)
+{
+    (void)state;
+    struct world w;
+    struct outcome o;
+    hub_init(&w, TOPOLOGY_CENTRAL, 5, 0);
+    some_puts(&w, 1, KV_OK);
+    for (uint8_t asked = 0; asked <= 3; asked += 3) {
+        w.nodes[HUB].say = KV_E_UNAVAILABLE;
+        w.nodes[HUB].say_asked = asked;
+        world_get(&w, "k", NULL, &o);
+        world_finish(&w, &o);
+        assert_int_equal(o.status, KV_E_UNAVAILABLE);
+        assert_int_equal(o.asked, asked);
+        assert_string_equal(o.message, asked ? "too few of the nodes that were asked have answered"
+                                             : kv_error_text(KV_E_UNAVAILABLE));
+    }
+    world_deinit(&w);
+}
+
 static void directory_is_asked_once_and_homes_from_then_on(void **state)
 {
     (void)state;
@@ -157,6 +178,7 @@ int main(void)
         cmocka_unit_test(central_hub_is_found_from_any_node),
         cmocka_unit_test(a_crowd_finds_it_too),
         cmocka_unit_test(without_the_central_hub_nothing_is_tried),
+        cmocka_unit_test(a_hub_that_refuses_is_not_called_away),
         cmocka_unit_test(directory_is_asked_once_and_homes_from_then_on),
         cmocka_unit_test(with_its_list_a_client_goes_on_without_it),
         cmocka_unit_test(without_a_list_it_is_shut_out),

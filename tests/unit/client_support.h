@@ -98,7 +98,7 @@ struct outcome {
     uint32_t attempts;
     uint32_t us;
     char coordinator[40];
-    char message[200];
+    char message[400];
 };
 
 /* `count` nodes, all in the ring; the client knows `seeds` of them (0: all). */
