@@ -130,6 +130,7 @@ bool membership_there(const struct node *n);
 int membership_add(struct node *n, uint32_t member, const struct addr *addr); /* KV_E_NO_MEMORY */
 void membership_remove(struct node *n, uint32_t member);
 void membership_heard(struct node *n, uint32_t member, uint64_t generation, const struct addr *addr);
+void membership_lost(struct node *n, uint32_t member); /* our connection to it broke */
 int membership_lookup(const struct node *n, uint32_t member,
                       struct member_view *out);               /* KV_E_NOT_FOUND; self is alive */
 bool membership_alive(const struct node *n, uint32_t member); /* or suspect */

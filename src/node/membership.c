@@ -71,6 +71,12 @@ void membership_heard(struct node *n, uint32_t member, uint64_t generation, cons
         swim_heard(n->membership.swim, n->now, member, generation, addr);
 }
 
+void membership_lost(struct node *n, uint32_t member)
+{
+    if (n->membership.swim)
+        swim_lost(n->membership.swim, n->now, member);
+}
+
 int membership_lookup(const struct node *n, uint32_t member, struct member_view *out)
 {
     if (n->membership.hub)

@@ -225,6 +225,8 @@ void peers_lost(struct node *n, uint32_t member)
     struct peer *p = peers_find(n, member);
     if (!p)
         return;
+    if (p->up)
+        membership_lost(n, member);
     set_down(n, p);
     follow_address(n, p);
 }

@@ -46,10 +46,10 @@ void swim_believe(struct swim *s, struct swim_member *m, struct swim_belief beli
         swim_queue_push(&s->queue, m);
 }
 
-/* Whoever hears of a suspicion does not wait for the suspect's turn: a few probe it at once. So either
- * the confirmations come quickly or the suspect gets many chances to refute. All of them would be a storm
- * on somebody who may just be slow. */
-static void look_at_suspect(struct swim *s, struct swim_member *m)
+/* Whoever hears of a suspicion, or has one, does not wait for the member's turn: a few probe it at once. So
+ * either the confirmations come quickly or the suspect gets many chances to refute. All of them would be a
+ * storm on somebody who may just be slow. */
+static void look_at(struct swim *s, struct swim_member *m)
 {
     if (!swim_is_among_few(s, 2 * s->config.suspicion_confirmations))
         return;
@@ -65,7 +65,7 @@ static void suspect(struct swim *s, struct swim_member *m, struct swim_belief be
     } else if (swim_belief_newer(belief, m->belief)) {
         swim_believe(s, m, belief, accuser);
         if (accuser != s->config.self)
-            look_at_suspect(s, m);
+            look_at(s, m);
     }
 }
 
@@ -220,4 +220,12 @@ void swim_heard(struct swim *s, struct now now, uint32_t member, uint64_t genera
         swim_absent_hurry(s, m); /* it will refute as soon as it is told */
     else if (m->belief.state == MEMBER_SUSPECT)
         swim_order_hurry(m);
+}
+
+void swim_lost(struct swim *s, struct now now, uint32_t member)
+{
+    swim_enter(s, now);
+    struct swim_member *m = swim_member_find(s, member);
+    if (m && m->belief.state == MEMBER_ALIVE)
+        look_at(s, m);
 }

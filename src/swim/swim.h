@@ -69,6 +69,10 @@ void swim_sync(struct swim *s, struct now now, struct endpoint from, const struc
 void swim_heard(struct swim *s, struct now now, uint32_t member, uint64_t generation,
                 const struct addr *addr);
 
+/* A TCP connection to the member broke: no proof of anything, but a reason to probe it now and not when it is
+ * its turn. Where a process is killed all hear of that at once, and their suspicions confirm each other. */
+void swim_lost(struct swim *s, struct now now, uint32_t member);
+
 /* Nothing of what it knows now is news any more: for simulations of members that have met long ago. */
 void swim_hush(struct swim *s);
 

@@ -451,6 +451,28 @@ static void test_probes_go_to_the_silent(void **state)
     }
 }
 
+/* A connection that broke: it is probed at once, whoever's turn it is, and if it lives nothing comes of it.
+ */
+static void test_the_lost_are_looked_at(void **state)
+{
+    (void)state;
+    start(5, true);
+    for (int round = 0; round < 50; round++) {
+        struct msg_probe first = wait_for(MSG_PING);
+        uint32_t lost = 2 + (uint32_t)round % 4;
+        answer(MSG_ACK, first.target, first.target, first.sequence);
+        uint64_t lost_us = now.mono_us += 1000;
+        swim_lost(s, now, lost);
+        struct msg_probe next = wait_for(MSG_PING);
+        assert_int_equal(next.target, lost);
+        assert_int_equal(now.mono_us, lost_us);
+        answer(MSG_ACK, lost, lost, next.sequence);
+        assert_int_equal(state_of(lost), MEMBER_ALIVE);
+    }
+    swim_lost(s, now, 99); /* a stranger */
+    assert_int_equal(swim_counters(s).suspicions, 0);
+}
+
 static void test_full_outbox(void **state)
 {
     (void)state;
@@ -501,6 +523,8 @@ int main(void)
         cmocka_unit_test_teardown(test_former_life_is_not_accused, teardown),
         cmocka_unit_test_teardown(test_quiet, teardown),
         cmocka_unit_test_teardown(test_probes_go_to_the_silent, teardown),
+        cmocka_unit_test_teardown(test_the_lost_are_looked_at, teardown),
+        cmocka_unit_test_teardown(test_the_lost_are_looked_at, teardown),
         cmocka_unit_test_teardown(test_full_outbox, teardown),
         cmocka_unit_test(test_config),
     };
