@@ -178,12 +178,14 @@ void swim_hear(struct swim *s, const struct gossip *gossip, uint32_t count, uint
     }
 }
 
-/* A suspicion travels in the name of each known accuser in turn: Lifeguard counts independent ones. */
+/* A suspicion travels in the name of the accuser that was heard of last: Lifeguard counts independent ones,
+ * and the others have been told of, each when it was new. In turn they would share the few messages of one
+ * round: where several accuse at once, some accusers would never be heard of by all. */
 struct gossip swim_gossip_of(const struct swim *s, const struct swim_member *m)
 {
     uint32_t from = s->config.self;
     if (m->belief.state == MEMBER_SUSPECT)
-        from = m->suspicion.accusers[m->transmits % m->suspicion.accuser_count];
+        from = m->suspicion.accusers[m->suspicion.accuser_count - 1];
     return (struct gossip){.member = m->id,
                            .generation = m->belief.generation,
                            .incarnation = m->belief.incarnation,

@@ -86,6 +86,24 @@ static void test_crash_is_seen_by_all(void **state)
     }
 }
 
+/* The probe's deadline, and then the shortest suspicion there is, however many lose their connection: the
+ * others look as soon as they hear of it and no probe is under way, all accuse, and all hear of all accusers.
+ * Of three accusers only it would take 2.1 s. */
+static void test_crash_breaks_connections(void **state)
+{
+    (void)state;
+    const struct swim_config c = swim_config_default();
+    uint64_t least_us = c.probe_deadline_us * (1 + c.suspicion_mult);
+    for (uint32_t seed = 1; seed <= 200; seed++) {
+        struct net *net = converged(5, NULL, seed);
+        net_run(net, SECOND_US + prng_below(&net->prng, SECOND_US));
+        net_kill_connected(net, 4, 1 + seed % 4);
+        assert_in_range(net_until_seen(net, 4, MEMBER_DEAD, 5 * SECOND_US), 0,
+                        least_us + 2 * c.probe_deadline_us);
+        net_destroy(net);
+    }
+}
+
 /* SIGSTOP for ten seconds: suspected, dead, and alive again by its own word; it accuses nobody. */
 static void test_paused_node_accuses_nobody(void **state)
 {
@@ -323,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_start_in_any_order),
         cmocka_unit_test(test_founder_that_never_starts),
         cmocka_unit_test(test_crash_is_seen_by_all),
+        cmocka_unit_test(test_crash_breaks_connections),
         cmocka_unit_test(test_paused_node_accuses_nobody),
         cmocka_unit_test(test_hiccups),
         cmocka_unit_test(test_loss),

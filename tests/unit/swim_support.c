@@ -231,6 +231,18 @@ void net_kill(struct net *net, uint32_t i)
     n->paused = false;
 }
 
+void net_kill_connected(struct net *net, uint32_t i, uint32_t connected)
+{
+    net_kill(net, i);
+    for (uint32_t k = 1; k <= net->count && connected > 0; k++) {
+        if (net->nodes[k].swim && !net->nodes[k].paused) {
+            swim_lost(net->nodes[k].swim, net_now(net), i);
+            after_call(net, k);
+            connected--;
+        }
+    }
+}
+
 void net_pause(struct net *net, uint32_t i)
 {
     net->nodes[i].paused = true;

@@ -48,13 +48,17 @@ void net_destroy(struct net *net);
 void net_start(struct net *net, uint32_t i);
 void net_start_all(struct net *net);
 void net_kill(struct net *net, uint32_t i);
+
+/* The first `connected` of the others see their connections to it break. */
+void net_kill_connected(struct net *net, uint32_t i, uint32_t connected);
 void net_pause(struct net *net, uint32_t i);
 void net_resume(struct net *net, uint32_t i);
 void net_leave(struct net *net, uint32_t i); /* and stop */
 
 void net_run(struct net *net, uint64_t us);
 
-/* Whether all running nodes see member i in this state; every running node sees every other one alive. */
+/* Whether all running nodes see member i in this state; every running node sees every
+ * other one alive. */
 bool net_all_see(const struct net *net, uint32_t i, enum member_state state);
 bool net_converged(const struct net *net);
 
