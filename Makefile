@@ -272,7 +272,8 @@ test: ## install what is missing, build release and asan, run every check and te
 test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, purging, the ring that grows under load, fuzzers for ten minutes each, long simulations, all rounds under a sanitizer
 	@for t in hostile purge grow; do KV_LONG=1 KV_HOSTILE=100000 scripts/run-tests.sh --build $(BUILD) --match $$t cluster || exit; done
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) sim
-	@$(MAKE) MODE=asan tests
+	@$(MAKE) MODE=asan all tests
+	@scripts/run-tests.sh --build $(BUILD) --mode asan --match ring_cli cluster
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) --mode asan unit
 	@FUZZ_SECONDS=600 scripts/run-tests.sh --build $(BUILD) fuzz
 

@@ -16,7 +16,7 @@ usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|ch
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), four at a time
   sim       executable tests/sim/*_test.sh
-  cluster   executable tests/cluster/*_test.sh, five at a time, those with a line `# long` first. In release builds
+  cluster   executable tests/cluster/*_test.sh, four at a time, those with a line `# long` first. In release builds
             what measures time comes last: two at a time with a line `# calm`, by itself with `# alone`. Under
             `all` those with a line `# modes: release asan` run twice
 
@@ -45,7 +45,7 @@ done
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 FUZZ_JOBS=4    # each has its time, whatever it gets done in it
 SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
-CLUSTER_JOBS=5 # they mostly wait
+CLUSTER_JOBS=4 # five take as long: then no processor is idle
 CALM_JOBS=2
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300

@@ -81,7 +81,7 @@ const char *client_sentence(struct client *c, struct client_request *r, int stat
     if (status == KV_E_NOT_COORDINATOR && c->hub)
         return arena_printf(&r->arena, "the topology is %s: the hub, %s at %s, answers that",
                             topology_name(c->topology), client_peer_name(c->hub), c->hub->addr_text);
-    bool silent = r->refusal.status == KV_OK && !r->unanswered;
+    bool silent = (r->refusal.status == KV_OK || r->refusal.peer != c->hub) && !r->unanswered;
     if (status == KV_E_UNAVAILABLE && silent && client_needs_hub(c, r))
         return arena_printf(&r->arena, "the hub %s at %s cannot be reached%s%s; nothing was tried",
                             client_peer_name(c->hub), c->hub->addr_text, c->hub->reason[0] ? ": " : "",

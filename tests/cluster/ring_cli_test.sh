@@ -2,7 +2,7 @@
 # Growing and shrinking a cluster as people do: cluster.sh add, remove, remove --dead, a node with an empty disk, a cut
 # network; kvcli node and what it says meanwhile. No key is lost on the way.
 # long: begins first
-# modes: release asan
+# modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
