@@ -90,10 +90,7 @@ bool row_cache_get(struct row_cache *c, struct bytes key, bool stamp_only, struc
         return false;
     move_to_front(set, way);
     *out = set[0]->row;
-    if (stamp_only)
-        out->payload = NULL;
-    else
-        *out = row_ref(&set[0]->row);
+    out->payload = stamp_only || !out->payload ? NULL : blob_ref(out->payload);
     return true;
 }
 
