@@ -180,6 +180,45 @@ static void twins(void **state)
     bench_destroy(&b);
 }
 
+/* The PING of the last step; NULL: none. */
+static const struct msg_probe *ping(const struct bench *b)
+{
+    for (uint32_t i = 0; i < b->out.count; i++) {
+        const struct effect *e = &b->out.effects[i];
+        if (e->type == EF_DATAGRAM && e->datagram.message.type == MSG_PING)
+            return &e->datagram.message.probe;
+    }
+    return NULL;
+}
+
+/* Whose connection broke is probed now, though it has just answered and it is another's turn later. */
+static void the_lost_are_probed(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_member(&b, 3);
+    peer_up(&b, 2);
+    peer_up(&b, 3);
+    while (!ping(&b))
+        tick_at(&b, node_deadline_us(b.node));
+    uint32_t lost = ping(&b)->target;
+    struct message ack = message_of(&b, MSG_ACK);
+    ack.from = lost;
+    ack.probe = (struct msg_probe){
+        .from = lost, .from_generation = 1, .target = lost, .sequence = ping(&b)->sequence};
+    struct event e = {.type = EV_DATAGRAM};
+    e.datagram.from = addr_of(lost);
+    e.datagram.message = &ack;
+    step(&b, &e);
+    e = (struct event){.type = EV_PEER_LOST};
+    e.peer = lost;
+    step(&b, &e);
+    tick_at(&b, b.now.mono_us);
+    assert_non_null(ping(&b));
+    assert_int_equal(ping(&b)->target, lost);
+    bench_destroy(&b);
+}
+
 /* The other side of it. */
 static void a_duplicate_leaves(void **state)
 {
@@ -245,10 +284,15 @@ static void wrong_stores_are_not_peers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_before_hello),        cmocka_unit_test(clients_need_not_know_the_cluster),
-        cmocka_unit_test(clients_are_no_members),      cmocka_unit_test(members_prove_themselves),
-        cmocka_unit_test(newcomers_are_told_the_ring), cmocka_unit_test(twins),
-        cmocka_unit_test(a_duplicate_leaves),          cmocka_unit_test(refused_peers_are_tried_slowly),
+        cmocka_unit_test(nothing_before_hello),
+        cmocka_unit_test(clients_need_not_know_the_cluster),
+        cmocka_unit_test(clients_are_no_members),
+        cmocka_unit_test(members_prove_themselves),
+        cmocka_unit_test(newcomers_are_told_the_ring),
+        cmocka_unit_test(twins),
+        cmocka_unit_test(the_lost_are_probed),
+        cmocka_unit_test(a_duplicate_leaves),
+        cmocka_unit_test(refused_peers_are_tried_slowly),
         cmocka_unit_test(wrong_stores_are_not_peers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
