@@ -5,7 +5,10 @@
  * so on. With fewer zones than homes, the homes that rule 2 demands are then placed before those that may be
  * anywhere; placed partition by partition, the latter fill up small zones. Other orders (rank by rank,
  * shuffled, by deferred acceptance) were measured: no more even, and as many rows move when a member joins.
- */
+ *
+ * Every node and client computes this whenever the ring changes, all of them at once, so it has to be quick:
+ * the beginnings of all walks are found in one pass over the circle (fill_heads), and a partition's circle is
+ * walked only where all members at the head of its walk are passed over. */
 #include "ring/place.h"
 
 #include <stdlib.h>
@@ -23,31 +26,21 @@ struct placing {
     struct ring_circle circle;
     struct ring_caps caps;
 
-    /* The partition at hand. Its walk is followed only as far as somebody asks. A mark equal to `mark` says
-     * that the member is on the walk, is a home; that the zone has a home. So nothing is cleared between
-     * partitions. */
+    uint16_t *heads; /* partitions x lists->width: the first distinct members of each walk */
+
+    /* The partition at hand, and how many homes it has so far. */
     uint32_t partition;
+    uint32_t placed;
+    uint32_t *walk; /* distinct members, nearest first; followed only when more than the head is asked for */
+    uint32_t *walk_mark; /* equal to `mark`: the member is on it. So nothing is cleared between partitions */
     uint32_t mark;
-    uint32_t *walk; /* distinct members, nearest first */
     uint32_t walk_count;
     uint32_t steps; /* points passed */
-    uint32_t zones_used;
-    uint32_t *walk_mark;
-    uint32_t *home_mark;
-    uint32_t *zone_mark;
 };
 
 static uint16_t *list_of(const struct placing *p, uint32_t partition)
 {
     return p->lists->table + (size_t)partition * p->lists->width;
-}
-
-static void mark_home(struct placing *p, uint32_t member)
-{
-    p->home_mark[member] = p->mark;
-    uint32_t *zone_mark = &p->zone_mark[p->caps.zone_of[member]];
-    p->zones_used += *zone_mark != p->mark;
-    *zone_mark = p->mark;
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -56,16 +49,14 @@ static void mark_home(struct placing *p, uint32_t member)
 static void begin(struct placing *p, uint32_t partition, uint32_t placed)
 {
     p->partition = partition;
+    p->placed = placed;
     p->mark++;
     p->walk_count = 0;
     p->steps = 0;
-    p->zones_used = 0;
-    for (uint32_t i = 0; i < placed; i++)
-        mark_home(p, list_of(p, partition)[i]);
 }
 
-/* The k-th distinct member clockwise from the partition's first token; NOBODY past the last. */
-static uint32_t walk_at(struct placing *p, uint32_t k)
+/* Past the head. */
+static uint32_t walk_on(struct placing *p, uint32_t k)
 {
     const struct ring_circle *c = &p->circle;
     while (p->walk_count <= k && p->steps < c->count) {
@@ -81,14 +72,63 @@ static uint32_t walk_at(struct placing *p, uint32_t k)
     return k < p->walk_count ? p->walk[k] : NOBODY;
 }
 
+/* The k-th distinct member clockwise from the partition's first token; NOBODY past the last. */
+static inline uint32_t walk_at(struct placing *p, uint32_t k)
+{
+    uint32_t width = p->lists->width;
+    return k < width ? p->heads[(size_t)p->partition * width + k] : walk_on(p, k);
+}
+
+static void move_to_front(uint16_t *head, uint32_t width, uint16_t member)
+{
+    uint16_t carried = member;
+    for (uint32_t i = 0; i < width; i++) {
+        uint16_t here = head[i];
+        head[i] = carried;
+        if (here == member)
+            return;
+        carried = here;
+    }
+}
+
+/* A partition's walk is that of the next one with its own points put before it, the last of them first: each
+ * moves its member to the front. Behind the last partition the circle begins anew; where that walk leads is
+ * known after one turn. */
+static void fill_heads(struct placing *p)
+{
+    const struct ring_circle *c = &p->circle;
+    uint32_t width = p->lists->width;
+    uint16_t head[PREFERENCE_MAX];
+    memset(head, 0xff, sizeof head); /* nobody's */
+    for (uint32_t i = c->count; i-- > 0;)
+        move_to_front(head, width, (uint16_t)c->points[i].member);
+    for (uint32_t partition = p->value->partitions; partition-- > 0;) {
+        for (uint32_t i = c->first[partition + 1]; i-- > c->first[partition];)
+            move_to_front(head, width, (uint16_t)c->points[i].member);
+        memcpy(p->heads + (size_t)partition * width, head, width * sizeof *head);
+    }
+}
+
 /* ---- homes ----------------------------------------------------------------------------------- */
 
+static bool is_home(const uint16_t *homes, uint32_t count, uint32_t member)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (homes[i] == member)
+            return true;
+    return false;
+}
+
+/* A home is in a zone that has none yet, until all have: so many zones are used as there are homes. */
 static bool may_be_home(const struct placing *p, uint32_t member)
 {
-    if (p->home_mark[member] == p->mark)
-        return false;
-    bool all_zones_used = p->zones_used == p->caps.zone_count;
-    return all_zones_used || p->zone_mark[p->caps.zone_of[member]] != p->mark;
+    const uint16_t *homes = list_of(p, p->partition);
+    if (p->placed >= p->caps.zone_count)
+        return !is_home(homes, p->placed, member);
+    for (uint32_t i = 0; i < p->placed; i++)
+        if (p->caps.zone_of[homes[i]] == p->caps.zone_of[member])
+            return false;
+    return true;
 }
 
 /* `whole`: only of those whom rule 3 speaks of. */
@@ -137,15 +177,17 @@ static void place_home(struct placing *p, uint32_t partition, uint32_t slot)
  * the cap has passed over. */
 static void order_list(struct placing *p, uint32_t partition)
 {
-    uint32_t home = 0, fallback = p->lists->homes;
-    begin(p, partition, p->lists->homes);
-    for (uint32_t k = 0; home < p->lists->homes || fallback < p->lists->width; k++) {
+    uint16_t *list = list_of(p, partition), homes[REPLICAS_MAX];
+    uint32_t count = p->lists->homes, home = 0, fallback = count;
+    memcpy(homes, list, count * sizeof *homes);
+    begin(p, partition, count);
+    for (uint32_t k = 0; home < count || fallback < p->lists->width; k++) {
         uint32_t member = walk_at(p, k);
         KV_ASSERT(member != NOBODY);
-        if (p->home_mark[member] == p->mark)
-            list_of(p, partition)[home++] = (uint16_t)member;
+        if (is_home(homes, count, member))
+            list[home++] = (uint16_t)member;
         else if (fallback < p->lists->width)
-            list_of(p, partition)[fallback++] = (uint16_t)member;
+            list[fallback++] = (uint16_t)member;
     }
 }
 
@@ -155,13 +197,14 @@ static int placing_init(struct placing *p, const struct ring_value *value, struc
 {
     *p = (struct placing){.value = value, .lists = lists};
     uint32_t count = value->member_count;
+    p->heads = calloc((size_t)value->partitions * lists->width, sizeof *p->heads);
     p->walk = calloc(count, sizeof *p->walk);
     p->walk_mark = calloc(count, sizeof *p->walk_mark);
-    p->home_mark = calloc(count, sizeof *p->home_mark);
-    p->zone_mark = calloc(count, sizeof *p->zone_mark); /* no more zones than members */
-    if (!p->walk || !p->walk_mark || !p->home_mark || !p->zone_mark)
+    if (!p->heads || !p->walk || !p->walk_mark)
         return KV_E_NO_MEMORY;
     int status = ring_circle_init(&p->circle, value);
+    if (status == KV_OK)
+        fill_heads(p);
     return status == KV_OK ? ring_caps_init(&p->caps, value, lists->homes) : status;
 }
 
@@ -169,10 +212,9 @@ static void placing_deinit(struct placing *p)
 {
     ring_caps_deinit(&p->caps);
     ring_circle_deinit(&p->circle);
+    free(p->heads);
     free(p->walk);
     free(p->walk_mark);
-    free(p->home_mark);
-    free(p->zone_mark);
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)

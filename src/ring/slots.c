@@ -12,8 +12,8 @@
 /* The members before, or after, as a value of their own. */
 struct side {
     struct ring_value value;
-    uint16_t *index; /* of each in the ring's value */
-    struct ring_lists lists;
+    uint16_t *index;         /* of each in the ring's value */
+    struct ring_lists lists; /* of those indexes, once side_init is done */
 };
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
@@ -40,7 +40,10 @@ static int side_init(struct side *s, const struct ring_value *v, bool before)
     for (uint32_t i = 0; i < v->member_count; i++)
         if ((before ? v->members[i].old_weight : v->members[i].weight) > 0)
             add_member(s, &v->members[i], i, before);
-    return ring_place(&s->value, &s->lists);
+    int status = ring_place(&s->value, &s->lists);
+    for (size_t i = 0; status == KV_OK && i < (size_t)v->partitions * s->lists.width; i++)
+        s->lists.table[i] = s->index[s->lists.table[i]];
+    return status;
 }
 
 static void side_deinit(struct side *s)
@@ -50,10 +53,9 @@ static void side_deinit(struct side *s)
     free(s->index);
 }
 
-/* The k-th of a partition's list, as an index into the ring's members. */
 static uint16_t listed(const struct side *s, uint32_t partition, uint32_t k)
 {
-    return s->index[s->lists.table[(size_t)partition * s->lists.width + k]];
+    return s->lists.table[(size_t)partition * s->lists.width + k];
 }
 
 static bool is_home(const struct side *s, uint32_t partition, uint16_t member)
@@ -136,21 +138,27 @@ static bool stays(const struct ring *r, uint16_t member)
     return m->old_weight > 0 && m->weight > 0 && !m->dead;
 }
 
-/* In the order of the list after the change. */
+/* Of one side's list, who is behind its homes. Returns how many there are now. */
+static uint32_t add_fallbacks(const struct ring *r, uint32_t partition, const struct side *s,
+                              const struct side *other, uint32_t count)
+{
+    uint16_t *list = r->table + (size_t)partition * r->width;
+    for (uint32_t k = s->lists.homes; k < s->lists.width && count < r->width; k++) {
+        uint16_t member = listed(s, partition, k);
+        if (!is_home(other, partition, member) && stays(r, member) && !is_listed(list, count, member))
+            list[count++] = member;
+    }
+    return count;
+}
+
+/* In the order of the list after the change; where that has all members, nobody is left for the other. */
 static void fill_fallbacks(const struct ring *r, uint32_t partition, const struct side *before,
                            const struct side *after)
 {
     uint16_t *list = r->table + (size_t)partition * r->width;
-    const struct side *sides[] = {after, before};
-    uint32_t count = r->homes;
-    for (uint32_t s = 0; s < 2; s++) {
-        for (uint32_t k = sides[s]->lists.homes; k < sides[s]->lists.width && count < r->width; k++) {
-            uint16_t member = listed(sides[s], partition, k);
-            if (stays(r, member) && !is_home(before, partition, member) &&
-                !is_home(after, partition, member) && !is_listed(list, count, member))
-                list[count++] = member;
-        }
-    }
+    uint32_t count = add_fallbacks(r, partition, after, before, r->homes);
+    if (after->lists.width < after->value.member_count)
+        count = add_fallbacks(r, partition, before, after, count);
     for (; count < r->width; count++)
         list[count] = RING_NOBODY;
 }
