@@ -2,6 +2,7 @@
  * through at random: whatever is read is what a store without a cache could have answered. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "unit/rounds.h"
 #include "uv_support.h"
@@ -9,6 +10,7 @@
 #include "base/prng.h"
 #include "model/pack.h"
 #include "uv/row_cache.h"
+#include "store/engine.h"
 #include "uv/storage_state.h"
 
 static struct row row_of(uint64_t hlc, size_t bytes)
@@ -274,6 +276,48 @@ static void test_reads_are_what_the_store_holds(void **state)
     assert_true(hits > 100);
 }
 
+/* ---- a full disk ---- */
+
+static bool disk_full;
+
+/* The store asks it how much room there is; nothing else in this program does. */
+__attribute__((visibility("default"))) int statvfs(const char *path, struct statvfs *out)
+{
+    (void)path;
+    *out = (struct statvfs){.f_frsize = 1, .f_bavail = disk_full ? 0 : UINT64_MAX / 2};
+    return 0;
+}
+
+/* What was refused may be in the store all the same once it is opened anew, so nothing is taken from the
+ * cache that was there before. */
+static void test_a_refused_write_empties_the_cache(void **state)
+{
+    (void)state;
+    enum { BEFORE = 1, LARGE = 2, AFTER = 3 };
+    write_row(BEFORE, 100);
+    wait_for(1);
+    read_row(BEFORE); /* fills */
+    wait_for(2);
+    row_release(&t.row);
+    read_row(BEFORE);
+    wait_for(3);
+    row_release(&t.row);
+    assert_int_equal(storage_counters(t.storage).row_cache_hits, 1);
+    disk_full = true;
+    write_row(LARGE, SPACE_LOOK_BYTES); /* as much as makes the store look how much room there is */
+    wait_for(4);
+    disk_full = false;
+    assert_int_equal(t.status[3], KV_E_FULL);
+    write_row(AFTER, 100);
+    wait_for(5);
+    assert_int_equal(t.status[4], KV_OK);
+    read_row(BEFORE);
+    wait_for(6);
+    assert_int_equal(t.row.stamp.hlc, BEFORE + 1);
+    row_release(&t.row);
+    assert_int_equal(storage_counters(t.storage).row_cache_hits, 1);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, cache_setup, cache_teardown)
@@ -283,6 +327,8 @@ int main(void)
         test(test_large_rows_are_not_kept),
         test(test_memory_has_its_bound_and_the_last_stay),
         cmocka_unit_test(test_reads_are_what_the_store_holds),
+        cmocka_unit_test_setup_teardown(test_a_refused_write_empties_the_cache, storage_setup,
+                                        storage_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
