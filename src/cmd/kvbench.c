@@ -2,10 +2,10 @@
 #include "cmd/kvbench.h"
 
 #include <argp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/kvbench_stop.h"
 #include "cmd/version.h"
 
 enum {
@@ -209,14 +209,13 @@ static double own_cpu_s(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static int run_phase(const struct bench_options *o, bool load, int *stopped_by)
+static int run_phase(const struct bench_options *o, bool load)
 {
     static struct bench_result result; /* large */
     memset(&result, 0, sizeof result);
     double cpu_s = own_cpu_s();
     int rc = o->redis ? bench_redis(o, load, &result) : bench_run(o, load, &result);
     result.cpu_s = own_cpu_s() - cpu_s;
-    *stopped_by = result.stopped_by;
     if (rc != 0)
         return rc;
     bench_report(o, load ? "load" : "run", &result);
@@ -235,15 +234,12 @@ static int run(const struct bench_options *o)
         return usage("--workload: a, b, c, d, f, put or get");
     if (o->redis && o->workload && strcmp(o->workload, "put") != 0 && strcmp(o->workload, "get") != 0)
         return usage("--redis measures put and get");
-    int stopped_by = 0;
-    int rc = o->load ? run_phase(o, true, &stopped_by) : 0;
-    if (rc == 0 && !stopped_by && o->workload)
-        rc = run_phase(o, false, &stopped_by);
-    if (stopped_by == SIGINT) { /* a shell that runs a script of us is to stop as well */
-        fflush(stdout);
-        signal(SIGINT, SIG_DFL);
-        raise(SIGINT);
-    }
+    stop_hold();
+    int rc = o->load ? run_phase(o, true) : 0;
+    if (rc == 0 && !stop_signal() && o->workload)
+        rc = run_phase(o, false);
+    fflush(stdout);
+    stop_release();
     return rc;
 }
 

@@ -36,7 +36,6 @@ struct bench_result {
     double seconds;
     double cpu_s; /* of the load generator itself */
     struct histogram latency[BENCH_OPS];
-    int stopped_by; /* the signal that ended it early, or 0 */
 };
 
 /* Runs `phase` ("load" writes every record once; "run" is the workload). 0 or an exit status after a message.

@@ -9,6 +9,7 @@
 
 #include "base/prng.h"
 #include "cmd/kvbench.h"
+#include "cmd/kvbench_stop.h"
 
 #define NAMES_NODES_MAX   128u
 #define NAMES_DEFAULT     10000u
@@ -20,6 +21,7 @@ struct names {
     const struct bench_options *o;
     uv_loop_t loop;
     uv_timer_t clock;
+    struct stop stop;
     struct prng prng;
     struct kv *node[NAMES_NODES_MAX];
     char text[NAMES_NODES_MAX][64]; /* their addresses */
@@ -53,6 +55,7 @@ static uint64_t us_since(uint64_t ns)
 static void names_close(struct names *n)
 {
     uv_close((uv_handle_t *)&n->clock, NULL);
+    stop_unwatch(&n->stop);
     for (uint32_t i = 0; i < n->node_count; i++)
         kv_close(n->node[i], NULL, NULL);
 }
@@ -152,6 +155,17 @@ static void on_clock(uv_timer_t *timer)
     uv_timer_stop(timer);
 }
 
+/* What has begun ends by itself, in NAMES_TIMEOUT_MS. */
+static void on_stop(int times, void *arg)
+{
+    struct names *n = arg;
+    if (times > 1)
+        return;
+    n->limit = n->started;
+    if (n->over == n->limit)
+        names_close(n);
+}
+
 /* A handle for each node of the list. */
 static int open_nodes(struct names *n)
 {
@@ -195,7 +209,10 @@ int bench_names(const struct bench_options *o)
                        .known = &known};
     prng_init(&n.prng, o->seed ^ uv_hrtime()); /* values differ from run to run */
     uv_loop_init(&n.loop);
+    stop_hold();
     int rc = open_nodes(&n);
+    if (rc == KV_OK && stop_watch(&n.stop, &n.loop, on_stop, &n) != 0)
+        rc = KV_E_IO;
     if (rc != KV_OK) {
         fprintf(stderr, "kvbench: %s: %s\n", o->nodes ? o->nodes : "", kv_error_text(rc));
         return 2;
@@ -207,5 +224,8 @@ int bench_names(const struct bench_options *o)
     uv_run(&n.loop, UV_RUN_DEFAULT);
     uv_loop_close(&n.loop);
     report(&n);
-    return bench_verdict("names", &n.puts);
+    rc = bench_verdict("names", &n.puts);
+    fflush(stdout);
+    stop_release();
+    return rc;
 }

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "cmd/kvbench.h"
+#include "cmd/kvbench_stop.h"
 #include "model/addr.h"
 
 #define NODES_MAX    16u
@@ -56,6 +57,7 @@ struct redis {
     struct bench_result *result;
     uv_loop_t loop;
     uv_prepare_t prepare;
+    struct stop stop;
     struct workload workload;
     bool load_phase, batch, over;
     struct sockaddr_storage nodes[NODES_MAX];
@@ -178,6 +180,7 @@ static void close_all(struct redis *r)
         return;
     r->over = true;
     uv_close((uv_handle_t *)&r->prepare, NULL);
+    stop_unwatch(&r->stop);
     for (uint32_t i = 0; i < r->o->clients; i++)
         for (uint32_t n = 0; n < r->node_count; n++)
             uv_close((uv_handle_t *)&r->clients[i].links[n].tcp, NULL);
@@ -321,6 +324,8 @@ static void on_prepare(uv_prepare_t *prepare)
 static void on_connect(uv_connect_t *request, int status)
 {
     struct link *l = request->data;
+    if (status == UV_ECANCELED)
+        return;
     if (status < 0)
         fail("connect", status);
     l->open = true;
@@ -328,6 +333,14 @@ static void on_connect(uv_connect_t *request, int status)
     uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
     if (l->out.len)
         touch(l);
+}
+
+static void on_stop(int times, void *arg)
+{
+    struct redis *r = arg;
+    r->limit = r->started;
+    if (r->finished == r->started || times > 1)
+        close_all(r);
 }
 
 static int open_links(struct redis *r, struct client *c)
@@ -394,6 +407,8 @@ int bench_redis(const struct bench_options *o, bool load_phase, struct bench_res
         r.clients[i].run = &r;
         rc = open_links(&r, &r.clients[i]);
     }
+    if (rc == KV_OK && stop_watch(&r.stop, &r.loop, on_stop, &r) != 0)
+        rc = KV_E_IO;
     if (rc != KV_OK) {
         fprintf(stderr, "kvbench: redis: %s: %s\n", o->redis, kv_error_text(rc));
         return 2;

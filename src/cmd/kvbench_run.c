@@ -4,7 +4,6 @@
  * when it was due, so that a store that stalls is charged for everybody who waited (no coordinated omission).
  * Without one, the next operation starts when the last one ends. */
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/hash.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
+#include "cmd/kvbench_stop.h"
 
 struct run;
 
@@ -23,15 +23,13 @@ struct client {
     uint32_t in_flight;
 };
 
-#define STOP_SIGNALS 2
-
 struct run {
     const struct bench_options *o;
     struct bench_result *result;
     uv_loop_t loop;
     uv_timer_t second, clock;
     uv_signal_t cut, heal; /* --side */
-    uv_signal_t stop[STOP_SIGNALS];
+    struct stop stop;
     struct workload workload;
     bool load_phase;
     struct client *clients;
@@ -71,8 +69,7 @@ static void run_close(struct run *r)
     uv_close((uv_handle_t *)&r->clock, NULL);
     uv_close((uv_handle_t *)&r->cut, NULL);
     uv_close((uv_handle_t *)&r->heal, NULL);
-    for (int i = 0; i < STOP_SIGNALS; i++)
-        uv_close((uv_handle_t *)&r->stop[i], NULL);
+    stop_unwatch(&r->stop);
     for (uint32_t i = 0; i < r->o->clients; i++)
         kv_close(r->clients[i].kv, NULL, NULL);
 }
@@ -119,13 +116,17 @@ static void on_done(const struct kv_result *res, void *arg)
         if (send_put(t) == KV_OK)
             return;
     }
+    c->in_flight--;
+    if (r->over) { /* not waited for: it says nothing of the store */
+        free(t);
+        return;
+    }
     uint64_t us = (uv_hrtime() - t->due_ns) / 1000;
     r->finished++;
     bench_tally_add(&r->result->tally, bench_status_of(res->status), 1, bytes_str(res->message));
     histogram_record(&r->result->latency[t->op], us);
     if (r->lines)
         histogram_record(&r->interval, us);
-    c->in_flight--;
     free(t);
     if (r->o->rate == 0 && run_may_start(r))
         client_start(c, uv_hrtime());
@@ -249,33 +250,12 @@ static void on_side(uv_signal_t *signal, int number)
     }
 }
 
-/* Nothing new is started; what is in flight ends. Once more, and the program is killed as any other. */
-static void on_stop(uv_signal_t *signal, int number)
+static void on_stop(int times, void *arg)
 {
-    struct run *r = signal->data;
-    uv_signal_stop(signal);
-    r->result->stopped_by = number;
+    struct run *r = arg;
     r->limit = r->started;
-    if (r->finished == r->started)
+    if (r->finished == r->started || times > 1)
         run_close(r);
-}
-
-/* A job in the background of a script was started to ignore Ctrl-C, and goes on doing so. */
-static bool is_ignored(int number)
-{
-    struct sigaction now;
-    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
-}
-
-static void watch_for_stop(struct run *r)
-{
-    static const int NUMBERS[STOP_SIGNALS] = {SIGTERM, SIGINT};
-    for (int i = 0; i < STOP_SIGNALS; i++) {
-        uv_signal_init(&r->loop, &r->stop[i]);
-        r->stop[i].data = r;
-        if (!is_ignored(NUMBERS[i]))
-            uv_signal_start(&r->stop[i], on_stop, NUMBERS[i]);
-    }
 }
 
 static int open_clients(struct run *r)
@@ -306,7 +286,6 @@ static void run_begin(struct run *r)
     uv_signal_init(&r->loop, &r->cut);
     uv_signal_init(&r->loop, &r->heal);
     r->second.data = r->clock.data = r->cut.data = r->heal.data = r;
-    watch_for_stop(r);
     if (o->side) {
         uv_signal_start(&r->cut, on_side, SIGUSR1);
         uv_signal_start(&r->heal, on_side, SIGUSR2);
@@ -337,6 +316,8 @@ int bench_run(const struct bench_options *o, bool load_phase, struct bench_resul
         return 2;
     }
     int rc = r.value ? open_clients(&r) : KV_E_NO_MEMORY;
+    if (rc == KV_OK && stop_watch(&r.stop, &r.loop, on_stop, &r) != 0)
+        rc = KV_E_IO;
     if (rc != KV_OK) {
         fprintf(stderr, "kvbench: %s: %s\n", o->nodes ? o->nodes : "", kv_error_text(rc));
         return 2;

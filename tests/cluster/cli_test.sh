@@ -226,9 +226,34 @@ exits "--via of a name that is none" 6 'invalid: no node is named n9' kvcli --vi
 exits "kvbench: R above the replicas, every get is refused" 6 '^run: 50 operations.*none of 50 operations succeeded; 50 ended in refused: .*R or W above' \
     kvbench --workload get -r 5 --ops 50
 exits "kvbench: gets of what is not there are answered" 0 'not_found +50 +100.00 %' kvbench --workload get --key-prefix none- --ops 50
-run env --default-signal=INT timeout -s INT 2 kvbench --load --records 10000000 --workload c --clients 4
-matches "Ctrl-C ends kvbench with what it has found out" '^load: [0-9]+ operations in [0-9.]+ s,' "$out"
-equals "and no other phase is begun" '' "$(grep '^run:' <<<"$out")"
+# bench OPTION...: a load that goes on until it is told to stop, as $job; interrupt tells it, and waits until it knows.
+bench() {
+    start_job env --default-signal=INT kvbench --load --records 10000000 --workload c --clients 4 "$@" >"$TMP/bench"
+    within 30 catches || die "kvbench catches SIGINT"
+}
+catches() { [ "$(cat "/proc/$job/comm")" = kvbench ] && in_mask SigCgt; }
+in_mask() { (($(sed -n "s/^$1:[[:space:]]*/16#/p" "/proc/$job/status") & 1 << ($(kill -l INT) - 1))); }
+interrupt() {
+    kill -INT "$job"
+    within 30 eval '! in_mask ShdPnd'
+}
+bench --key-prefix stopped-
+soon "kvbench loads" 30 kvcli get stopped-0
+interrupt
+wait "$job"
+equals "Ctrl-C ends kvbench" 130 "$?"
+matches "with what it has found out" '^load: [1-9][0-9]* operations in [0-9.]+ s,' "$(cat "$TMP/bench")"
+equals "and no other phase is begun" '' "$(grep '^run:' "$TMP/bench")"
+must cluster pause 3
+bench -n "$(addr_of 3)" --via "$(addr_of 3)" --timeout 60000
+interrupt
+check "it waits for what is in flight" kill -0 "$job"
+interrupt
+wait "$job"
+equals "a second one ends it before that" 130 "$?"
+matches "which also says what there is to say" '^load: 0 operations in [0-9.]+ s,' "$(cat "$TMP/bench")"
+must cluster resume 3
+must cluster wait alive 3
 
 # kvbench's other side. Nothing of ours listens so far behind the first port.
 if command -v redis-server >/dev/null; then
