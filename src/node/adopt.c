@@ -1,12 +1,21 @@
 /* The ring in force and how this node comes by a newer one: every header carries the sender's epoch, so who
  * is behind hears of it from anybody and fetches it (DESIGN section 4).
  *
+ * While some members have put a ring in force and others have not yet, who is behind refuses what the others
+ * ask, and requests wait. To compute it and to write it down takes each of them a time of its own, so it is
+ * put in force not when that is done, but when somebody else has: every message says so, so it goes through
+ * the cluster as fast as messages do. Who hears nothing of the kind goes first, TOGETHER_US after it came to
+ * know the ring.
+ *
  * Invariants: an epoch is on disk before it is served; the epoch in force never goes back; one is written at
  * a time. */
 #include "base/mutant.h"
 #include "node/internal.h"
 
 #include <stdlib.h>
+
+/* Longer than it usually takes to write a ring down, and not felt by whoever asked for the change. */
+#define TOGETHER_US UINT64_C(30000)
 
 uint64_t adopt_epoch(const struct node *n)
 {
@@ -90,10 +99,12 @@ void adopt_begin(struct node *n, struct bytes value)
     if (rc != KV_OK)
         outbox_log(n->out, LOG_ERROR, "event=ring_refused status=%s text=\"%s\"", kv_error_word(rc),
                    kv_error_text(rc));
-    if (n->adopt.next_value)
-        write_next(n);
-    else
+    if (!n->adopt.next_value) {
         drop_next(n);
+        return;
+    }
+    n->adopt.known_us = n->now.mono_us;
+    write_next(n);
 }
 
 void adopt_message(struct node *n, const struct message *m)
@@ -272,22 +283,45 @@ static void put_in_force(struct node *n, struct ring *next, struct blob *value)
             adopt_send(n, to_peer(n->peers.items[i].id), 0); /* others may still be waiting for it */
 }
 
-void adopt_written(struct node *n, int status)
+/* Whether what is written down is to be put in force now. Who serves nothing, or nobody's peer, waits for
+ * nobody. */
+static bool is_time(const struct node *n)
 {
-    KV_ASSERT(n->adopt.next);
-    if (status != KV_OK) {
-        n->adopt.retry_us = n->now.mono_us + META_RETRY_US;
-        return;
+    bool alone = true;
+    for (uint32_t i = 0; i < n->peers.count; i++) {
+        if (n->peers.items[i].epoch >= n->adopt.next->value.epoch)
+            return true;
+        alone = alone && !n->peers.items[i].up;
     }
+    return alone || !n->self || n->now.mono_us >= n->adopt.known_us + TOGETHER_US;
+}
+
+void adopt_look(struct node *n)
+{
+    if (!n->adopt.written || !is_time(n))
+        return;
     struct ring *next = n->adopt.next;
     struct blob *value = n->adopt.next_value;
     n->adopt.next = NULL;
     n->adopt.next_value = NULL;
+    n->adopt.written = false;
     put_in_force(n, next, value);
+}
+
+void adopt_written(struct node *n, int status)
+{
+    KV_ASSERT(n->adopt.next && !n->adopt.written);
+    if (status != KV_OK) {
+        n->adopt.retry_us = n->now.mono_us + META_RETRY_US;
+        return;
+    }
+    n->adopt.written = true;
+    adopt_look(n);
 }
 
 void adopt_tick(struct node *n)
 {
+    adopt_look(n);
     if (n->adopt.retry_us <= n->now.mono_us)
         write_next(n);
     if (n->adopt.mark_us <= n->now.mono_us)
@@ -296,7 +330,9 @@ void adopt_tick(struct node *n)
 
 uint64_t adopt_deadline_us(const struct node *n)
 {
-    return n->adopt.retry_us < n->adopt.mark_us ? n->adopt.retry_us : n->adopt.mark_us;
+    uint64_t force_us = n->adopt.written ? n->adopt.known_us + TOGETHER_US : UINT64_MAX;
+    uint64_t again_us = n->adopt.retry_us < n->adopt.mark_us ? n->adopt.retry_us : n->adopt.mark_us;
+    return force_us < again_us ? force_us : again_us;
 }
 
 /* ---- at the start of a life ---- */

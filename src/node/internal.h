@@ -199,8 +199,10 @@ void conns_deinit(struct node *n);
 /* ---- adopt.c ---- */
 
 struct adopt {
-    struct ring *next;       /* on its way to the disk; NULL: none */
+    struct ring *next;       /* on its way to the disk, or there and not in force yet; NULL: none */
     struct blob *next_value; /* its encoding */
+    uint64_t known_us;       /* since when */
+    bool written;            /* it is on disk */
     struct blob *value;      /* of n->ring */
     uint64_t asked_us;       /* a newer ring was last asked for */
     uint64_t retry_us;       /* the disk was full; UINT64_MAX: no */
@@ -216,6 +218,7 @@ void adopt_send(struct node *n, struct endpoint to, uint64_t id);
 void adopt_message(struct node *n, const struct message *m);
 void adopt_begin(struct node *n, struct bytes value);
 void adopt_written(struct node *n, int status);
+void adopt_look(struct node *n);                       /* a peer has another ring than it had */
 int adopt_restore(struct node *n, struct bytes value); /* at create: KV_E_CORRUPT, KV_E_NO_MEMORY */
 void adopt_start(struct node *n);
 void adopt_marked(struct node *n, int status);

@@ -135,8 +135,17 @@ static void heard_epoch(struct node *n, uint32_t member, uint64_t epoch)
     if (!p || epoch <= p->epoch)
         return;
     p->epoch = epoch;
+    adopt_look(n);
     if (n->ring && n->ring->value.phase != RING_STABLE)
         change_look(n);
+}
+
+/* The ring in the header. False: by hearing of it we have come to one without the sender, or without us. */
+static bool heard_ring(struct node *n, struct endpoint from, const struct message *m)
+{
+    heard_epoch(n, m->from, m->ring_epoch);
+    adopt_heard(n, from, m->ring_epoch);
+    return !n->exited && (!n->ring || ring_value_find(&n->ring->value, m->from));
 }
 
 void message_inbound(struct node *n, struct endpoint from, struct message *m)
@@ -166,9 +175,8 @@ void message_inbound(struct node *n, struct endpoint from, struct message *m)
         client_message(n, c, m);
         return;
     }
-    heard_epoch(n, c->member, m->ring_epoch);
-    adopt_heard(n, from, m->ring_epoch);
-    member_message(n, from, m);
+    if (heard_ring(n, from, m))
+        member_message(n, from, m);
 }
 
 void message_dialled(struct node *n, struct endpoint from, struct message *m)
@@ -183,18 +191,15 @@ void message_dialled(struct node *n, struct endpoint from, struct message *m)
             peers_message(n, p, m);
         else if (m->type == MSG_RING && p->connected && m->cluster == n->cluster_hash)
             adopt_message(n, m);
-        if (p->up) {
-            heard_epoch(n, p->id, m->ring_epoch);
-            adopt_heard(n, from, m->ring_epoch);
-        }
+        if (p->up)
+            (void)heard_ring(n, from, m);
         return;
     }
     if (m->cluster != n->cluster_hash)
         return;
     hlc_heard(n, m->hlc);
-    heard_epoch(n, p->id, m->ring_epoch);
-    adopt_heard(n, from, m->ring_epoch);
-    answer_message(n, from, m);
+    if (heard_ring(n, from, m))
+        answer_message(n, from, m);
 }
 
 /* Datagrams have no connection behind them: only membership sees them, and only those that come from where

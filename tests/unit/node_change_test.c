@@ -226,6 +226,124 @@ static void what_is_decided_is_answered_with_the_ring(void **state)
     bench_destroy(&b);
 }
 
+/* ---- the moment that a ring is put in force ---- */
+
+/* The next ring of three members, of whom `without` is none any more (0: all stay), is heard of from n2,
+ * which has it not in force either. What is then to be written. */
+static uint64_t hear_of_next(struct bench *b, uint32_t without)
+{
+    struct ring_value v;
+    assert_int_equal(ring_value_copy(&node_ring(b->node)->value, &v), KV_OK);
+    v.epoch++;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < v.member_count; i++)
+        if (v.members[i].id != without)
+            v.members[kept++] = v.members[i];
+    v.member_count = kept;
+    struct buf encoded = {0};
+    assert_int_equal(ring_value_encode(&v, &encoded), KV_OK);
+    struct message m = message_of(b, MSG_RING);
+    m.ring.value = blob_copy(buf_bytes(&encoded));
+    say(b, to_peer(2), &m);
+    buf_deinit(&encoded);
+    ring_value_deinit(&v);
+    assert_non_null(meta_write(b, META_RING));
+    return meta_write(b, META_RING)->op;
+}
+
+static uint64_t in_force(const struct bench *b)
+{
+    return node_ring(b->node)->value.epoch;
+}
+
+/* A write that comes under it is taken at once, though the node itself did not have it before. */
+static void a_ring_is_put_in_force_when_somebody_has(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_member(&b, 3);
+    peer_up(&b, 2);
+    struct endpoint three = member(&b, 3);
+    written(&b, hear_of_next(&b, 0), KV_OK);
+    assert_int_equal(in_force(&b), 1);
+    struct message m = write_of(&b, "key", "value");
+    say(&b, three, &m);
+    assert_non_null(effect(&b, EF_STORE_WRITE));
+    m = write_of(&b, "key", "value");
+    m.ring_epoch = 2;
+    say(&b, three, &m);
+    assert_int_equal(in_force(&b), 2);
+    assert_non_null(effect(&b, EF_STORE_WRITE));
+    assert_non_null(sent_to(&b, MSG_PROGRESS, to_peer(2))); /* so that it goes on */
+    bench_destroy(&b);
+}
+
+static void never_before_it_is_written(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_member(&b, 3);
+    peer_up(&b, 2);
+    struct endpoint three = member(&b, 3);
+    uint64_t op = hear_of_next(&b, 0);
+    struct message m = write_of(&b, "key", "value");
+    m.ring_epoch = 2;
+    say(&b, three, &m);
+    tick_at(&b, b.now.mono_us + 1000000);
+    assert_int_equal(in_force(&b), 1);
+    written(&b, op, KV_E_FULL);
+    assert_int_equal(in_force(&b), 1);
+    tick_at(&b, b.now.mono_us + META_RETRY_US);
+    assert_int_equal(in_force(&b), 1);
+    written(&b, meta_write(&b, META_RING)->op, KV_OK); /* n3 has it: there is nothing to wait for */
+    assert_int_equal(in_force(&b), 2);
+    bench_destroy(&b);
+}
+
+static void somebody_goes_first(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_member(&b, 3);
+    peer_up(&b, 2);
+    written(&b, hear_of_next(&b, 0), KV_OK);
+    assert_int_equal(in_force(&b), 1);
+    uint64_t since_us = b.now.mono_us;
+    while (in_force(&b) == 1 && b.now.mono_us < since_us + 1000000)
+        tick_at(&b, node_deadline_us(b.node) > b.now.mono_us ? node_deadline_us(b.node) : b.now.mono_us + 1);
+    assert_int_equal(in_force(&b), 2);
+    bench_destroy(&b);
+}
+
+/* Who is no member any more by the ring that its own message brings in force is not served. */
+static void who_is_out_of_it_is_not_served(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_member(&b, 3);
+    peer_up(&b, 2);
+    struct endpoint three = member(&b, 3);
+    written(&b, hear_of_next(&b, 3), KV_OK);
+    struct message m = write_of(&b, "key", "value");
+    m.ring_epoch = 2;
+    say(&b, three, &m);
+    assert_int_equal(in_force(&b), 2);
+    assert_null(effect(&b, EF_STORE_WRITE));
+    assert_non_null(effect(&b, EF_CLOSE));
+    bench_destroy(&b);
+
+    bench_member(&b, 3); /* and we ourselves */
+    peer_up(&b, 2);
+    three = member(&b, 3);
+    written(&b, hear_of_next(&b, 1), KV_OK);
+    m = write_of(&b, "key", "value");
+    m.ring_epoch = 2;
+    say(&b, three, &m);
+    assert_int_equal(effect(&b, EF_EXIT)->exit.status, KV_E_NOT_MEMBER);
+    assert_null(effect(&b, EF_STORE_WRITE));
+    bench_destroy(&b);
+}
+
 /* ---- what a store was ---- */
 
 static void a_store_that_was_a_member_does_not_join(void **state)
@@ -353,6 +471,10 @@ int main(void)
         cmocka_unit_test(plans_change_nothing),
         cmocka_unit_test(asking_has_a_deadline),
         cmocka_unit_test(what_is_decided_is_answered_with_the_ring),
+        cmocka_unit_test(a_ring_is_put_in_force_when_somebody_has),
+        cmocka_unit_test(never_before_it_is_written),
+        cmocka_unit_test(somebody_goes_first),
+        cmocka_unit_test(who_is_out_of_it_is_not_served),
         cmocka_unit_test(a_store_that_was_a_member_does_not_join),
         cmocka_unit_test(stores_that_go_back_are_refused),
         cmocka_unit_test(a_stale_store_is_not_heard_either),
