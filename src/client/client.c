@@ -252,8 +252,7 @@ void client_message(struct client *c, uint64_t now_us, uint32_t peer, const stru
     case MSG_REPAIR_REPLY: client_answer(c, now_us, p, m); break;
     default: client_peer_drop(c, now_us, p, "says what no client is told"); return;
     }
-    if (m->ring_epoch > c->ring_value.epoch)
-        client_ring_want(c, now_us, p);
+    client_ring_heard(c, now_us, p, m->ring_epoch);
 }
 
 void client_tick(struct client *c, uint64_t now_us)

@@ -45,6 +45,7 @@
 #define CLIENT_IDLE_US         UINT64_C(30000000) /* without requests for so long, lost peers are not redialled */
 #define CLIENT_SILENT_MAX_US   UINT64_C(5000000) /* a peer that owes an answer for so long is dialled anew */
 #define CLIENT_RING_RETRY_US   UINT64_C(100000)
+#define CLIENT_RING_SPREAD_US  UINT64_C(100000)    /* a newer ring is asked for within this */
 #define CLIENT_TTL_MAX_MS      (UINT64_C(1) << 43) /* 278 years */
 
 struct client;

@@ -342,8 +342,7 @@ void client_peer_welcome(struct client *c, uint64_t now_us, struct peer *p, cons
     client_clock_set(&c->clock, p->slot, w->wall_ms, now_us);
     client_clock_receive(&c->clock, m->hlc);
     /* Before any request: then an answer that names members finds their names here. */
-    if (m->ring_epoch > c->ring_value.epoch)
-        client_ring_want(c, now_us, p);
+    client_ring_heard(c, now_us, p, m->ring_epoch);
     client_peer_flush(c, now_us, p);
     client_requests_wake(c, now_us);
 }

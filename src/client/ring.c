@@ -1,7 +1,11 @@
 /* The ring, as any node tells it: fetched after the first WELCOME and whenever a header carries a newer
  * epoch. No request waits for it unless it asks about the ring itself; without it any node is asked, which
  * forwards. Placement is computed when the first request after its arrival is routed: a program that asks one
- * thing never pays for it. */
+ * thing never pays for it.
+ *
+ * All clients hear of a newer one at the same moment. So that they do not ask for it, and compute it, all at
+ * once, each waits a random part of CLIENT_RING_SPREAD_US; what it has serves until then, since any node
+ * takes any request. */
 #include <stdio.h>
 
 #include "client/state.h"
@@ -23,7 +27,7 @@ static struct peer *any_ready(const struct client *c)
 void client_ring_want(struct client *c, uint64_t now_us, struct peer *p)
 {
     c->ring_stale = true;
-    if (c->ring_asked_us && now_us - c->ring_asked_us < CLIENT_RING_RETRY_US)
+    if (now_us < c->ring_due_us || (c->ring_asked_us && now_us - c->ring_asked_us < CLIENT_RING_RETRY_US))
         return;
     if (c->hub)
         p = c->hub; /* nobody else tells it */
@@ -34,6 +38,15 @@ void client_ring_want(struct client *c, uint64_t now_us, struct peer *p)
     c->ring_asked_us = now_us;
     p->ping_out = true;
     client_send(c, p, MSG_RING_GET, CLIENT_PING_ID);
+}
+
+void client_ring_heard(struct client *c, uint64_t now_us, struct peer *p, uint64_t epoch)
+{
+    if (epoch <= c->ring_value.epoch)
+        return;
+    if (c->ring_value.epoch && !c->ring_stale)
+        c->ring_due_us = now_us + prng_below(&c->prng, CLIENT_RING_SPREAD_US);
+    client_ring_want(c, now_us, p);
 }
 
 /* One that is given up is nobody to be asked; who replaces it may live at its address. */

@@ -159,6 +159,7 @@ struct client {
     struct ring *ring; /* its placement; NULL: not needed yet */
     bool ring_stale;   /* somebody knows a newer one */
     uint64_t ring_asked_us;
+    uint64_t ring_due_us; /* it is not asked for before */
     /* Peers. */
     struct peer **peers;
     uint32_t peer_count;
@@ -232,6 +233,8 @@ void client_peer_welcome(struct client *c, uint64_t now_us, struct peer *p, cons
 void client_peer_refused(struct client *c, uint64_t now_us, struct peer *p, const struct msg_refused *m);
 
 /* ring.c */
+/* A header says that there is a ring of this epoch. */
+void client_ring_heard(struct client *c, uint64_t now_us, struct peer *p, uint64_t epoch);
 void client_ring_want(struct client *c, uint64_t now_us, struct peer *p); /* p: who knows it; NULL: anybody */
 int client_ring_adopt(struct client *c, const struct blob *value);
 const struct ring *client_ring(struct client *c); /* placement; NULL: no ring yet */

@@ -272,6 +272,18 @@ static void look_at_moves(const struct kv_where *where, void *arg)
     moves += where->move_count;
 }
 
+/* One answer carries the new epoch; the next after the client's pause makes it ask. */
+static void hear_of_ring(struct world *w)
+{
+    struct outcome o;
+    for (int i = 0; i < 2; i++) {
+        world_run(w, 200 * MS);
+        world_get(w, "warm", NULL, &o);
+        world_finish(w, &o);
+        world_run(w, 10 * MS);
+    }
+}
+
 /* Requests go to the homes that are read, and to nobody who is given up; `where` says what moves. */
 static void a_changing_ring_is_followed(void **state)
 {
@@ -283,10 +295,7 @@ static void a_changing_ring_is_followed(void **state)
         change_ring(&w, 5);
         world_warm(&w);
         begin_change(&w, dead);
-        world_run(&w, 200 * MS);
-        world_get(&w, "warm", NULL, &o);
-        world_finish(&w, &o);
-        world_run(&w, 10 * MS);
+        hear_of_ring(&w);
         assert_int_equal(w.client->ring_value.phase, RING_PENDING);
         w.seen_count = moves = 0;
         for (uint32_t i = 0; i < 60; i++) {
@@ -380,10 +389,7 @@ static void newer_ring_is_fetched_and_used(void **state)
     assert_int_equal(w.client->ring_value.member_count, 5);
 
     change_ring(&w, 6);
-    world_run(&w, 200 * MS);
-    world_get(&w, "warm", NULL, &o); /* its answer carries the new epoch */
-    world_finish(&w, &o);
-    world_run(&w, 10 * MS);
+    hear_of_ring(&w);
     assert_int_equal(w.client->ring_value.epoch, FAKE_EPOCH + 2);
     uint32_t at_six = 0;
     for (uint32_t i = 0; i < 40; i++) {
@@ -402,10 +408,7 @@ static void newer_ring_is_fetched_and_used(void **state)
     blob_unref(older);
 
     change_ring(&w, 5); /* n6 has left: nobody asks it, though it is there */
-    world_run(&w, 200 * MS);
-    world_get(&w, "warm", NULL, &o);
-    world_finish(&w, &o);
-    world_run(&w, 10 * MS);
+    hear_of_ring(&w);
     w.nodes[6].others = w.nodes[5].others = 0;
     for (uint32_t i = 0; i < 60; i++) {
         world_order(&w, &(struct client_order){.op = CLIENT_STATUS, .callback.status = ignore_status});
@@ -413,6 +416,32 @@ static void newer_ring_is_fetched_and_used(void **state)
     }
     assert_true(w.nodes[5].others > 5);
     assert_int_equal(w.nodes[6].others, 0);
+    world_deinit(&w);
+}
+
+/* All clients hear of it at the same time; none of them waits for longer than the rest of the spread. */
+static void newer_ring_is_asked_for_at_a_random_time(void **state)
+{
+    (void)state;
+    struct world w;
+    uint64_t least_us = UINT64_MAX, most_us = 0;
+    world_init(&w, 6, 0, NULL);
+    world_warm(&w);
+    for (uint32_t i = 0; i < 30; i++) {
+        uint64_t epoch = w.client->ring_value.epoch, since_us;
+        change_ring(&w, 5 + i % 2);
+        for (since_us = w.now_us; w.client->ring_value.epoch == epoch;) {
+            world_get(&w, "warm", NULL, NULL);
+            world_run(&w, MS);
+            assert_true(w.now_us - since_us <= CLIENT_RING_SPREAD_US + 5 * MS);
+        }
+        uint64_t took_us = w.now_us - since_us;
+        least_us = took_us < least_us ? took_us : least_us;
+        most_us = took_us > most_us ? took_us : most_us;
+        world_run(&w, CLIENT_RING_RETRY_US);
+    }
+    assert_true(least_us < CLIENT_RING_SPREAD_US / 4);
+    assert_true(most_us > CLIENT_RING_SPREAD_US * 3 / 4);
     world_deinit(&w);
 }
 
@@ -492,6 +521,7 @@ int main(void)
         cmocka_unit_test(via_of_one_request),
         cmocka_unit_test(home_that_always_loses_is_left_alone),
         cmocka_unit_test(newer_ring_is_fetched_and_used),
+        cmocka_unit_test(newer_ring_is_asked_for_at_a_random_time),
         cmocka_unit_test(a_changing_ring_is_followed),
         cmocka_unit_test(rings_change_under_load),
         cmocka_unit_test(vanished_node_costs_nothing),
