@@ -267,13 +267,13 @@ launch() {
 
 show_log_end() { sed 's/^/    /' <(tail -n 5 "$(node_dir "$1")/log") >&2; }
 
-# Waits until CONDITION (a function with arguments) holds.
+# Waits until CONDITION (a function with arguments) holds. It may leave the reason why it does not in $WHY.
 wait_until() {
-    local what=$1 deadline
+    local what=$1 deadline WHY=''
     shift
     deadline=$((SECONDS + TIMEOUT))
     until "$@"; do
-        [ $SECONDS -lt $deadline ] || die "$what: not within $TIMEOUT s"
+        [ $SECONDS -lt $deadline ] || die "$what: not within $TIMEOUT s${WHY:+; $WHY}"
         sleep 0.1
     done
 }
@@ -285,6 +285,7 @@ seen_as() {
     for j in $(observers); do
         [ "$j" = "$i" ] && [ "$pattern" != alive ] && continue
         state=$(kvcli --timeout 1000 -n "$(addr "$j")" --via "$(addr "$j")" status --tsv 2>/dev/null | awk -F'\t' -v n="n$i" '$1==n{print $5}')
+        WHY="n$j $([ -n "$state" ] && echo "says $state" || echo "gives no answer")"
         [[ $state =~ ^($pattern)$ ]] || return 1
     done
 }

@@ -47,6 +47,7 @@ FUZZ_JOBS=4    # each has its time, whatever it gets done in it
 SMALL_JOBS=3   # checks, simulations and unit tests: some wait for a disk
 CLUSTER_JOBS=4 # five take as long: then no processor is idle
 CALM_JOBS=2
+CLUSTER_PATIENCE=4 # what waits among so many may take so many times as long
 UNIT_TIMEOUT_S=240
 SIM_TIMEOUT_S=300
 CLUSTER_TIMEOUT_S=420
@@ -293,7 +294,7 @@ run_cluster() {
             fi
         done
     done
-    run_lanes $CLUSTER_JOBS "${long[@]}" "${short[@]}"
+    KV_PATIENCE=$CLUSTER_PATIENCE run_lanes $CLUSTER_JOBS "${long[@]}" "${short[@]}"
     run_lanes $CALM_JOBS "${calm[@]}"
     run_scripts release "$CLUSTER_TIMEOUT_S" "${alone[@]}"
 }

@@ -29,7 +29,7 @@ begin=$(now_ms)
 exits "no node there: exit 7" 7 'no_node' kvcli -n 127.0.0.1:1,127.0.0.1:2 get key
 exits "as JSON" 7 '^\{"status":"no_node",.*"message":"' kvcli --json -n 127.0.0.1:1 get key
 exits "status of nobody" 7 'no_node' kvcli -n 127.0.0.1:1 status
-between "which is said soon (ms)" 0 $(($(now_ms) - begin)) 8000
+between "which is said soon (ms)" 0 $(($(now_ms) - begin)) $((8000 * PATIENCE))
 
 wrong() { # TEXT PATTERN WORDS: a mistake: exit 2, what was wrong, and usage
     local text=$1 pattern=$2
@@ -151,7 +151,7 @@ equals "ports that somebody holds are not free" "no no yes" \
 exits "a second up says so" 0 'is running in .* already \(3 of 3 nodes\); nothing was changed' cluster up --bin "$KV_BIN"
 equals "and changes nothing" "$pids" "$(cat "$DIR"/n?/pid)"
 exits "cluster.sh: Ctrl-C ends it, and not just what it asks" 124 'cluster.sh: interrupted; nodes that run go on' \
-    env --default-signal=INT timeout -s INT 1 "$TOP/scripts/cluster.sh" wait dead 1 --dir "$DIR"
+    env --default-signal=INT timeout -s INT "$PATIENCE" "$TOP/scripts/cluster.sh" wait dead 1 --dir "$DIR"
 exits "cluster.sh: a node that is none" 2 "'4' is no node of this cluster \(1 to 3\)" cluster kill 4
 exits "cluster.sh: no node named" 2 'kill: which node' cluster kill
 exits "cluster.sh: remove of nobody" 2 'remove: which node' cluster remove
@@ -164,7 +164,7 @@ exits "cluster.sh: partition with a node that is none" 2 "'7' is no node of this
 exits "cluster.sh: heal of what is whole" 0 'the network is not cut' cluster heal
 exits "cluster.sh: start of what runs" 0 'n2 is running already' cluster start n2
 exits "env is for eval" 0 '^export PATH=.*export KV_NODES=127' cluster env
-exits "logs shows the log" 124 'event=listening' timeout 1 "$TOP/scripts/cluster.sh" logs 2 --dir "$DIR"
+exits "logs shows the log" 124 'event=listening' timeout "$PATIENCE" "$TOP/scripts/cluster.sh" logs 2 --dir "$DIR"
 
 # Values and how they are printed.
 exits "put is silent" 0 '^$' kvcli put greeting 'hello, cloud'
@@ -320,10 +320,10 @@ theirs=$KV_NODES
 must kvcli put only-here yes
 exits "a key of one cluster is not in the other" 1 'not found' kvcli -n "$ours" get only-here
 exits "a kvd whose port is held" 1 'event=start_failed .*(address already in use|cannot listen)' \
-    timeout 5 kvd --name n1 --data "$TMP/port" --listen "$theirs" --initial "n1=$theirs"
+    timeout $((5 * PATIENCE)) kvd --name n1 --data "$TMP/port" --listen "$theirs" --initial "n1=$theirs"
 must cluster stop 1
 exits "data of one cluster is refused under another's name" 1 "event=start_failed status=wrong_cluster reason=.*belongs to cluster 'gureum', not 'other'" \
-    timeout 5 kvd --name n1 --data "$DIR/n1/data" --listen "$theirs" --initial "n1=$theirs" --cluster other
+    timeout $((5 * PATIENCE)) kvd --name n1 --data "$DIR/n1/data" --listen "$theirs" --initial "n1=$theirs" --cluster other
 exits "stop again" 0 'n1 is not running' cluster stop 1
 exits "status of a cluster that is down" 0 'n1 +- .*down.*no node is running; start them with' cluster status
 exits "up again, on its data" 0 'n1 +[0-9]+ .*alive' cluster up --bin "$KV_BIN"
@@ -373,7 +373,7 @@ exits "resume" 0 '' cluster resume 2
 soon "then it answers again" 5 kvcli --timeout 500 --via n2 get k
 exits "kill" 0 '' cluster kill 2 n3
 exits "kill of the dead" 0 'n2 is not running' cluster kill 2
-exits "wait dead" 0 '' cluster wait dead 2 3 --timeout 20
+exits "wait dead" 0 '' cluster wait dead 2 3
 exits "status shows them so" 0 'n2 +- +127[^ ]+ +dead .*n3 +- +127[^ ]+ +dead' cluster status
 exits "too few nodes: exit 3" 3 '^kvcli: unavailable: .*\(asked 0, acknowledged 0, needed 2, reachable 1\)' kvcli put k v
 exits "as JSON" 3 '^\{"status":"unavailable","key":"k",.*"asked":0,"acked":0,"needed":2,.*"message":"[^"]+","reachable":1\}$' kvcli --json put k v
@@ -387,7 +387,7 @@ exits "load writes what failed to a file" 6 '^0 loaded, 40 failed' kvcli load "$
 check "just as it was" cmp <(sort "$TMP/failed.tsv") <(sort "$TMP/scan.tsv")
 exits "wait that is in vain" 1 'n2 seen as alive by all: not within 1 s' cluster wait alive 2 --timeout 1
 exits "start" 0 '' cluster start 2 3
-exits "wait alive" 0 '' cluster wait alive 2 3 --timeout 20
+exits "wait alive" 0 '' cluster wait alive 2 3
 exits "what failed can be loaded then" 0 '^40 loaded, 0 failed' kvcli load "$TMP/failed.tsv"
 
 exits "down" 0 'stopped 3 nodes; data is kept in' cluster down

@@ -12,12 +12,12 @@ awk 'BEGIN { for (i = 0; i < 20000; i++) printf "key%d\tthe value of key %d, lon
 must kvcli load "$TMP/keys.tsv"
 ring=$(kvcli --json ring | sed -n 's/.*"ring_hash":"\([0-9a-f]*\)".*/\1/p')
 
-# kvd_again NODE [OPTION...]: the node's own command line, in the foreground for at most 5 s.
+# kvd_again NODE [OPTION...]: the node's own command line, in the foreground for at most 5 s, or so.
 kvd_again() {
     local i=$1 line
     shift
     mapfile -d '' -t line <"$TMP/cmdline$i"
-    timeout 5 "${line[@]}" "$@" 2>&1
+    timeout $((5 * PATIENCE)) "${line[@]}" "$@" 2>&1
 }
 for i in 1 2 3 4 5; do cp "/proc/$(pid_of "$i")/cmdline" "$TMP/cmdline$i"; done
 
@@ -48,7 +48,7 @@ truncate -s $((size - 7)) "$file"
 exits "a torn tail: it starts" 0 '' cluster start 3
 printf 'half a record' >>"$(longest_log 4 | cut -d' ' -f2)"
 exits "garbage behind the tail: it starts" 0 '' cluster start 4
-must cluster wait alive 2 3 4 --timeout 20
+must cluster wait alive 2 3 4
 run kvcli check "$TMP/keys.tsv"
 matches "nothing is lost" '^20000 equal' "$out$err"
 

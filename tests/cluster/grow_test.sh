@@ -28,10 +28,10 @@ frugal() {
     between "$text: replicas that move, of the least possible" 1 "$(awk "BEGIN { print $(number_of "$plan" moved) / $(number_of "$plan" least) }")" 1.35
 }
 begin_load() { # SECONDS RATE; so long at most
-    start_job kvbench --workload a --records 2000 --clients 8 --rate $(($2 / 2)) --duration "$1" --strict --key-prefix strict --seed 1 \
+    start_job kvbench --workload a --records 2000 --clients 8 --rate $(($2 / 2)) --duration "$1" --timeout "$DEADLINE_MS" --strict --key-prefix strict --seed 1 \
         --json --history "$TMP/strict.jsonl" >"$TMP/strict.json"
     strict=$job
-    start_job kvbench --workload a --records 2000 --clients 8 --rate $(($2 / 2)) --duration "$1" --key-prefix sloppy --seed 2 \
+    start_job kvbench --workload a --records 2000 --clients 8 --rate $(($2 / 2)) --duration "$1" --timeout "$DEADLINE_MS" --key-prefix sloppy --seed 2 \
         --json --history "$TMP/sloppy.jsonl" >"$TMP/sloppy.json"
     sloppy=$job
 }

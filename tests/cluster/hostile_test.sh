@@ -34,7 +34,7 @@ grown() { paste <(echo "$1") <(peaks) | awk '{ d = $2 - $1; if (d > m) m = d } E
 
 # ---- the others: served all the while ----
 
-load() { kvbench --workload a --records 2000 --clients 8 --rate 300 --duration "$1" --json; }
+load() { kvbench --workload a --records 2000 --clients 8 --rate 300 --duration "$1" --timeout "$DEADLINE_MS" --json; }
 # served TEXT FILE: what the load meanwhile says.
 served() {
     local json
@@ -135,7 +135,7 @@ timeout 30 "$KV_BIN/kvd" --name n3 --data "$TMP/twin" --listen "127.0.0.1:$spare
 equals "a second process with a live id leaves" 1 "$status"
 matches "and says why" 'event=exit status=duplicate_id reason="another live process is n3' "$(cat "$TMP/twin.log")"
 matches "so do those that it came to" 'event=refused name=n3 .* status=duplicate_id' "$(cat "$DIR"/n*/log)"
-check "the first one is alive for all" cluster wait alive 3 --timeout 5
+check "the first one is alive for all" cluster wait alive 3
 exits "and serves" 0 'it' kvcli --via n3 get after
 
 done_testing

@@ -10,10 +10,16 @@ must kvcli put -- other value
 # A coordinator that is home of the key needs one answer from another node.
 home=$(kvcli --json where key | sed 's/.*"homes":\["\([^"]*\)".*/\1/')
 
-# us_of WORDS...: how long the request took, as kvcli says, at best of three.
-us_of() {
-    local i
-    for i in 1 2 3; do kvcli --json --timeout 5000 "$@" | sed -n 's/.*"us":\([0-9]*\).*/\1/p'; done | sort -n | head -n 1
+# takes TEXT LEAST MOST WORDS...: how long the request takes, us, as kvcli says. Never less; and not more, at best of
+# some: others may need the processor.
+takes() {
+    local text=$1 least=$2 most=$3 best=99999999 us i
+    shift 3
+    for ((i = 0; i < 5 * PATIENCE && best > most; i++)); do
+        us=$(kvcli --json --timeout 5000 "$@" | sed -n 's/.*"us":\([0-9]*\).*/\1/p')
+        [ "${us:-$best}" -ge "$best" ] || best=$us
+    done
+    between "$text (us)" "$least" "$best" "$most"
 }
 sum_of() { local i; for i in 1 2 3 4 5; do stat_of "$i" "$1"; done | awk '{ n += $1 } END { print n }'; }
 
@@ -21,23 +27,23 @@ equals "at first there are no faults" '' "$(kvcli fault list)"
 
 # ---- delay ----
 
-between "a get without faults (us)" 0 "$(us_of get key)" 40000
+takes "a get without faults" 0 40000 get key
 must kvcli fault delay 100
 matches "the list shows it, in every node" 'n1: delay 100 ms, 100 % of what comes from any.*n5: delay 100 ms' "$(kvcli fault list)"
-between "with 100 ms of delay between nodes, a get takes there and back (us)" 195000 "$(us_of --via "$home" get key)" 400000
-between "and a put (us)" 195000 "$(us_of --via "$home" put key value2)" 400000
+takes "with 100 ms of delay between nodes, a get, there and back" 195000 400000 --via "$home" get key
+takes "and a put" 195000 400000 --via "$home" put key value2
 between "messages were counted as delayed" 10 "$(sum_of faults_delayed)" 1000000
 must kvcli fault clear
 equals "cleared" '' "$(kvcli fault list)"
-between "then it is quick again (us)" 0 "$(us_of --via "$home" get key)" 40000
+takes "then it is quick again" 0 40000 --via "$home" get key
 
 # ---- a slow disk ----
 
 must kvcli fault slow-disk 150
-between "with slow disks a put takes longer (us)" 150000 "$(us_of put key value3)" 600000
-between "a get does not (us)" 0 "$(us_of get key)" 60000
+takes "with slow disks a put takes longer" 150000 600000 put key value3
+takes "a get does not" 0 60000 get key
 must kvcli fault slow-disk 0
-between "0 ms undoes it (us)" 0 "$(us_of put key value4)" 60000
+takes "0 ms undoes it" 0 60000 put key value4
 
 # ---- duplicates ----
 
@@ -70,7 +76,7 @@ between "and it is at all homes (rows)" 450 "$(grep -c '"status":"ok"' "$TMP/hel
 # ---- loss ----
 
 must kvcli fault drop --percent 10
-run kvbench --workload a --records 500 --clients 8 --rate 300 --duration 4 --timeout 3000 --json --history "$TMP/drop.jsonl"
+run kvbench --workload a --records 500 --clients 8 --rate 300 --duration 4 --timeout $((3000 * PATIENCE)) --json --history "$TMP/drop.jsonl"
 dropped=$(failures_of "$(cat "$TMP/out")")
 note "$(cat "$TMP/out")"
 between "one message in ten lost: hardly an operation fails (of 1200)" 0 "$dropped" 12
@@ -97,7 +103,7 @@ equals "puts and gets go on" cut "$(kvcli get during)"
 run kvcli --timeout 500 --via n5 put lonely value
 matches "alone it takes no put: exit 3, or 4 while it still waits for others" '^[34]$' "$status"
 must kvcli fault clear
-check "healed, all see all alive" cluster wait alive 1 2 3 4 5 --timeout 20
+check "healed, all see all alive" cluster wait alive 1 2 3 4 5
 equals "also through the one that was cut off" cut "$(kvcli --via n5 get during)"
 
 # ---- one direction, one pair ----
@@ -119,6 +125,6 @@ equals "cleared" '' "$(kvcli fault list)"
 exits "a node that is none" 2 '--from n9: no member has this name' kvcli fault drop --from n9
 exits "a percentage that is none" 2 "--percent '101': a number from 0 to 100" kvcli fault drop --percent 101
 exits "a delay that is too long" 6 'invalid' kvcli fault delay 60001
-check "the cluster is whole" cluster wait alive 1 2 3 4 5 --timeout 20
+check "the cluster is whole" cluster wait alive 1 2 3 4 5
 
 done_testing

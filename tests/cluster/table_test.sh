@@ -14,7 +14,7 @@ keys() { awk -v n="$KEYS" -v name="$1" 'BEGIN { for (i = 0; i < n; i++) print na
 # percent VERB OPTIONS FILE: how much of the file's keys can be put (load) or are found (check).
 percent() {
     # shellcheck disable=SC2086
-    run kvcli --timeout 1500 $2 "$1" "$TMP/$3.tsv"
+    run kvcli --timeout $((1500 * PATIENCE)) $2 "$1" "$TMP/$3.tsv"
     awk -v n="$KEYS" '/ (loaded|equal), / { printf "%.1f\n", 100 * $1 / n }' "$TMP/out"
 }
 
@@ -39,7 +39,7 @@ dead=0
 row() {
     dead=$((dead + 1))
     cluster kill $((6 - dead))
-    must cluster wait dead $((6 - dead)) --timeout 20
+    must cluster wait dead $((6 - dead))
     found=$(percent check --strict "old$dead-")
     near "$dead dead, strict gets" "$1" "$found"
     equals "just those of which two homes live" "$(foretold "old$dead-" 2)" "$found"
@@ -71,7 +71,7 @@ exits "also as JSON" 3 '"status":"unavailable".*"needed":2.*"message":.*"reachab
 
 # All that was put comes together again.
 must cluster start 2 3 4 5
-must cluster wait alive 2 3 4 5 --timeout 20
+must cluster wait alive 2 3 4 5
 soon "all keys put under one, two and three dead are there when all are back" 10 \
     kvcli check <(cat "$TMP"/old?-.tsv "$TMP"/sloppy[123]-.tsv)
 

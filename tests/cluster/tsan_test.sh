@@ -19,7 +19,7 @@ ends_well() { # TEXT JSON
     equals "$1: every operation went well" 0 "$(failures_of "$2")"
 }
 
-up tsan --timeout 90
+up tsan
 ends_well "loading" "$(bench --load --workload put --records 2000 --clients 16 --ops 1000 --value-size 2000 | tail -n 1)"
 start_job bench --workload a --records 2000 --clients 32 --duration 20 --value-size 2000 >"$TMP/a.json"
 load=$job
@@ -27,15 +27,15 @@ sleep 3
 must cluster kill 2
 sleep 4
 must cluster start 2
-must cluster wait alive 2 --timeout 30
+must cluster wait alive 2
 check "scans go on meanwhile" setarch -R kvcli --timeout 20000 scan --limit 500
 check "and values of a MiB" setarch -R kvcli --timeout 20000 put large @<(head -c 1000000 /dev/urandom)
 must cluster stop 4
 wait "$load"
 ends_well "a node killed, another stopped" "$(tail -n 1 "$TMP/a.json")"
 must cluster start 4
-must cluster wait alive 4 --timeout 30
-must cluster down --timeout 60
+must cluster wait alive 4
+must cluster down
 equals "no data race was seen" "" "$(grep -h 'WARNING: ThreadSanitizer' "$DIR"/n*/log)"
 for i in 1 2 3 4 5; do matches "n$i stopped by itself" 'event=stopped status=0' "$(tail -n 1 "$(log_of "$i")")"; done
 

@@ -47,7 +47,7 @@ check "it is coloured" colors
 check "it fits 80 columns and 24 lines" test "$(widest)" -le 80
 equals "and begins with the title" 'gureum: 5 nodes, 5 alive' "$(screen | head -n 1 | cut -c1-24)"
 
-start_job kvbench --load --workload a --records 500 --clients 4 --rate 200 --duration 25 >"$TMP/bench" 2>&1
+start_job kvbench --load --workload a --records 500 --clients 4 --rate 200 --duration 300 >"$TMP/bench" 2>&1
 soon "operations are counted" 15 shows '^all +[1-9][0-9.]* '
 soon "and what is available" 5 shows '^available .* (100|99\.[0-9]+) %'
 
@@ -65,6 +65,7 @@ soon "and it comes back" 20 shows '^n2 +alive +\.-\.\.\. '
 check "the timeline tells of both" shows '^n1 .*D.* alive'
 check "of the second too" shows '^n2 .*D.* alive'
 soon "the hints went home" 20 shows '^all +[0-9.]+ +[0-9.]+ +0 '
+kill -TERM "$job"
 
 tmux resize-window -t view -x 60 -y 14
 soon "a smaller terminal: the timeline of the nodes gives way" 5 no_longer_shows '^n1 .* alive$'
