@@ -7,7 +7,7 @@
 #include "sim/scenario_table.h"
 
 #define CHANGE_MS UINT64_C(180000) /* a change and its undoing, and once more */
-#define FAR_MS    UINT64_C(20)     /* a message, where it has to be late */
+#define FAR_MS    UINT64_C(60)     /* a message that has to be later than whoever sent it goes on */
 
 static void partition_during_join(struct run *r)
 {
