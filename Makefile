@@ -186,6 +186,9 @@ $(filter %_oom_test,$(TESTS)): LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap
 $(foreach s,$(wildcard tests/unit/*_support.c),$(eval \
   $(call tests-of,$(patsubst %_support.c,%,$(notdir $(s)))): $(OBJ)/$(s:.c=.o)))
 
+# Those that draw their runs at random: a build without sanitizers goes all the rounds (tests/unit/rounds.h).
+ROUND_TESTS := $(patsubst tests/unit/%.c,$(TEST_DIR)/%,$(sort $(shell grep -l unit/rounds.h tests/unit/*_test.c)))
+
 # Programs that tests of real clusters use: tests/cluster/NAME.c.
 TOOLS := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/cluster/*.c)))
 $(TOOLS): $(LIBWIRE) $(LIBCORE)
@@ -257,7 +260,7 @@ $(FUZZERS): $(FUZZ_DIR)/%: $(OBJ)/tests/fuzz/%.o
 C_FILES = $(sort $(shell find src include tests -name '*.[ch]'))
 CLANG_FORMAT := $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: all libs tests test test-long unit cluster-test sim soak mutants fuzz fuzzers bench bench-peers tidy fmt fmt-check deps install dist tsan-test clean help FORCE
+.PHONY: all libs tests release-tests test test-long unit cluster-test sim soak mutants fuzz fuzzers bench bench-peers tidy fmt fmt-check deps install dist tsan-test clean help FORCE
 
 all: libs $(PROGRAMS) ## build the programs and libkv.a into build/MODE/ (MODE=release, debug, asan or tsan)
 
@@ -265,15 +268,18 @@ libs: $(ALL_LIBS)
 
 tests: $(TESTS) $(TOOLS)
 
-test: ## install what is missing, build release and asan, run every check and test
+release-tests: $(ROUND_TESTS) $(TOOLS)
+
+test: ## install what is missing, build, run every check and test: unit tests with sanitizers, those of random runs in release too
 	@scripts/deps.sh --test
 	@scripts/run-tests.sh --build $(BUILD) all
 
 test-long: all $(TOOLS) ## what takes hours: hostile input by the hundred thousand, purging, the ring that grows under load, fuzzers for ten minutes each, long simulations, all rounds under a sanitizer
 	@for t in hostile purge grow; do KV_LONG=1 KV_HOSTILE=100000 scripts/run-tests.sh --build $(BUILD) --match $$t cluster || exit; done
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) sim
+	@$(MAKE) MODE=release unit
 	@$(MAKE) MODE=asan all tests
-	@scripts/run-tests.sh --build $(BUILD) --mode asan --match ring_cli cluster
+	@scripts/run-tests.sh --build $(BUILD) --mode asan --match cli cluster
 	@KV_LONG=1 scripts/run-tests.sh --build $(BUILD) --mode asan unit
 	@FUZZ_SECONDS=600 scripts/run-tests.sh --build $(BUILD) fuzz
 

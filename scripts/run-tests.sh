@@ -11,7 +11,8 @@ usage() {
     cat <<'TEXT'
 usage: scripts/run-tests.sh [--build DIR] [--mode MODE] [--match PATTERN] all|checks|unit|fuzz|sim|cluster
 
-  all       build release, asan and the fuzzers, then everything
+  all       build release, asan and the fuzzers, then everything; of the unit tests in release those only that draw
+            their runs at random, and more of them there
   checks    shellcheck, include directions, purity of what was built, formatting
   unit      MODE/tests/unit/*_test
   fuzz      every harness of tests/fuzz for $FUZZ_SECONDS (20), four at a time
@@ -190,13 +191,14 @@ run_checks() {
 }
 
 # Side by side, from the last name to the first: uv_ and sim_ take long, base_ nothing, so that no core is left
-# waiting at the end. Who calls it waits for them.
+# waiting at the end. Under `all` a release build runs those only that go more rounds there. Who calls it waits for them.
 run_unit() {
     MODE=$1
     local tests=("$BUILD/$MODE"/tests/unit/*_test) prefix=() i name
     [ "$MODE" != tsan ] || prefix=(setarch -R) # its shadow memory and address randomisation collide on some kernels
     for ((i = ${#tests[@]} - 1; i >= 0; i--)); do
         name=${tests[i]##*/}
+        [ "$WHAT$MODE" != allrelease ] || grep -qs unit/rounds.h "tests/unit/$name.c" || continue
         # What is left of a test whose source is gone is no test.
         if [ -x "${tests[i]}" ] && [ -e "tests/unit/$name.c" ] && wanted "$name"; then
             in_slots $SMALL_JOBS run_one "$name" "$UNIT_TIMEOUT_S" "${prefix[@]}" "${tests[i]}"
@@ -317,9 +319,8 @@ sim)
 cluster) run_cluster "$MODE" ;;
 all)
     built=() fuzzers=
-    for mode in release asan; do
-        ! run_build "$mode" all tests || built+=("$mode")
-    done
+    ! run_build release all release-tests || built+=(release)
+    ! run_build asan all tests || built+=(asan)
     run_build debug "$BUILD/debug/kvsim" || true # whose traces are compared
     ! build_fuzz || fuzzers=built
     echo "== checks, simulations, unit tests"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All five nodes are killed at one moment under load, and started again: they serve within 5 s, and nothing that
 # was acknowledged is lost. Their clocks do not run backwards, though all come back with their wall clocks an hour ago.
-# alone: it measures how long it takes until all serve
+# calm: it measures how long it takes until all serve
 # modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

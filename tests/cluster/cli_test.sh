@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the programs say and how they exit: every kind of answer and mistake of kvcli, cluster.sh, kvd and kvbench.
 # long: begins first
-# modes: release asan
+# modes: release
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 EXPECTED_ERRORS='event=start_failed'
