@@ -143,9 +143,10 @@ static void heard_epoch(struct node *n, uint32_t member, uint64_t epoch)
 /* The ring in the header. False: by hearing of it we have come to one without the sender, or without us. */
 static bool heard_ring(struct node *n, struct endpoint from, const struct message *m)
 {
+    const struct ring *before = n->ring;
     heard_epoch(n, m->from, m->ring_epoch);
     adopt_heard(n, from, m->ring_epoch);
-    return !n->exited && (!n->ring || ring_value_find(&n->ring->value, m->from));
+    return n->ring == before || (!n->exited && ring_value_find(&n->ring->value, m->from));
 }
 
 void message_inbound(struct node *n, struct endpoint from, struct message *m)

@@ -102,6 +102,7 @@ static void fill_heads(struct placing *p)
     memset(head, 0xff, sizeof head); /* nobody's */
     for (uint32_t i = c->count; i-- > 0;)
         move_to_front(head, width, (uint16_t)c->points[i].member);
+    KV_ASSERT(head[width - 1] != UINT16_MAX); /* so many have points */
     for (uint32_t partition = p->value->partitions; partition-- > 0;) {
         for (uint32_t i = c->first[partition + 1]; i-- > c->first[partition];)
             move_to_front(head, width, (uint16_t)c->points[i].member);
