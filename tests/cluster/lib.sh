@@ -5,6 +5,7 @@
 #   KV_BIN=DIR        where the programs are (build/release)     KV_MODE=MODE   how they were built (release)
 #   KV_WORDS=FILE     the word list                              KV_SERVICES=FILE  /etc/services
 #   KV_KEEP=1         keep the data and the logs, and say where they are
+#   KV_TMP=DIR        where the clusters' data is ($TMPDIR, /tmp)
 #   KV_PATIENCE=F     how often as long anything may take as on a machine that does nothing else (1; 4 under a sanitizer)
 set -u -o pipefail
 
@@ -24,7 +25,7 @@ if ! [ -x "$KV_BIN/kvd" ] || ! [ -x "$KV_BIN/kvcli" ] || ! [ -x "$KV_BIN/kvbench
 fi
 # shellcheck disable=SC2034 # of a request that must succeed; the tests use it
 DEADLINE_MS=$((2000 * PATIENCE))
-TMP=$(mktemp -d "${TMPDIR:-/tmp}/gureum-test.XXXXXX")
+TMP=$(mktemp -d "${KV_TMP:-${TMPDIR:-/tmp}}/gureum-test.XXXXXX")
 DIR=            # of the cluster that `cluster` speaks to
 CLUSTERS=()     # all their directories
 JOBS=()         # processes that the test started itself
@@ -223,6 +224,22 @@ done_testing() {
     exit $((FAILED > 0))
 }
 
+# What the loop of every node is doing: one that gives no answer is spinning (R), stopped (T) or waiting, for a disk (D) or
+# another thread (S).
+loops() {
+    local dir node pid
+    for dir in "${CLUSTERS[@]}"; do
+        for node in "$dir"/n*; do
+            pid=$(cat "$node/pid")
+            grep -qsF "$node/data" "/proc/$pid/cmdline" || continue
+            echo "$node: $(awk '/^State/ { print $2 }' "/proc/$pid/status") in $(cat "/proc/$pid/wchan"), ran," \
+                "waited (ns), turns: $(cat "/proc/$pid/schedstat")"
+            ! command -v gdb >/dev/null || timeout 20 gdb -p "$pid" -batch -ex 'bt 12' 2>/dev/null |
+                sed -n 's/^#[0-9]*  *\(0x[0-9a-f]* in \)*/    /p' | cut -c1-120
+        done
+    done
+}
+
 # A test's own `tear_down` is called when the nodes are gone.
 finish() {
     local status=$? pid
@@ -234,6 +251,7 @@ finish() {
     fi
     for pid in "${JOBS[@]}"; do kill -KILL "$pid" 2>/dev/null; done
     if [ "$FAILED" -gt 0 ]; then
+        [ "$ENDED" = yes ] || loops 2>/dev/null | sed "s|^$TMP/||; s|^|#   |"
         for DIR in "${CLUSTERS[@]}"; do
             grep -Hv level=info "$DIR"/n*/log 2>/dev/null | tail -n 20 | sed "s|^$TMP/|#   |"
             [ ! -f "$DIR/cluster.conf" ] || (eval "$(cluster env)" && timeout 10 kvcli watch --once 2>&1) | sed 's/^/#   /'
