@@ -108,10 +108,10 @@ leave_ring() {
     local i=$1 word=leave
     if [ -n "$DEAD" ]; then
         word=remove
-        ! pid_of "$i" >/dev/null || die "n$i is running; without --dead it leaves in peace"
+        ! find_pid "$i" || die "n$i is running; without --dead it leaves in peace"
         wait_until "n$i seen as dead by all" seen_as "$i" 'dead|left'
     else
-        pid_of "$i" >/dev/null || die "n$i is not running; with --dead the others take its share over"
+        find_pid "$i" || die "n$i is not running; with --dead the others take its share over"
     fi
     kvcli -n "$(other_addrs "$i")" node "$word" "n$i" || die "n$i is still a member"
 }

@@ -157,27 +157,41 @@ other_addrs() {
     echo "$list"
 }
 
-# The pid of a running node, or nothing. A pid file may outlive its process and name a stranger by now.
-pid_of() {
-    local pid
-    pid=$(cat "$(node_dir "$1")/pid" 2>/dev/null) || return 1
-    [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$(readlink -f "$(node_dir "$1")")/data" || return 1
-    grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null && return 1
-    echo "$pid"
+# What is asked many times while others wait for their answers starts no programs: these read /proc themselves.
+
+# Sets PID to that of running node I. A pid file may outlive its process and name a stranger by now; what has ended and
+# was not waited for has no command line.
+find_pid() {
+    local word
+    PID=
+    {
+        read -r PID <"$DIR/n$1/pid" || return 1
+        while IFS= read -r -d '' word; do
+            [ "$word" != "$DIR/n$1/data" ] || return 0
+        done <"/proc/$PID/cmdline"
+    } 2>/dev/null
+    return 1
+}
+
+pid_of() { find_pid "$1" && echo "$PID"; }
+
+# Sets STATE to the letter of process PID.
+find_state() {
+    { read -r STATE <"/proc/$PID/stat"; } 2>/dev/null || return 1
+    STATE=${STATE##*) }
+    STATE=${STATE%% *}
 }
 
 # Whether the process that was launched is there, be it kvd already or still on its way to become it.
 launched() {
-    local pid
-    pid=$(cat "$(node_dir "$1")/pid" 2>/dev/null) || return 1
-    [ -r "/proc/$pid/status" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null
+    { read -r PID <"$DIR/n$1/pid"; } 2>/dev/null && find_state && [ "$STATE" != Z ]
 }
+
+paused() { find_pid "$1" && find_state && [ "$STATE" = T ]; }
 
 running() {
     local i
-    for i in $(nodes); do pid_of "$i" >/dev/null && echo "$i"; done
-    return 0
+    for i in $(nodes); do ! find_pid "$i" || echo "$i"; done
 }
 
 kvcli() { "$BIN/kvcli" "$@"; }
@@ -185,10 +199,10 @@ kvcli() { "$BIN/kvcli" "$@"; }
 # The running nodes that say who lives: all of them in a ring, else the hub. A paused one says nothing.
 observers() {
     local i
-    for i in $(running); do
-        { [ "$TOPOLOGY" = ring ] || [ "$i" = "$HUB" ]; } && ! paused "$i" && echo "$i"
+    for i in $(nodes); do
+        [ "$TOPOLOGY" = ring ] || [ "$i" = "$HUB" ] || continue
+        ! find_pid "$i" || ! find_state || [ "$STATE" = T ] || echo "$i"
     done
-    return 0
 }
 
 # ---- starting ----
@@ -290,12 +304,6 @@ seen_as() {
     done
 }
 
-paused() {
-    local pid
-    pid=$(pid_of "$1") || return 1
-    grep -q '^State:[[:space:]]*T' "/proc/$pid/status" 2>/dev/null
-}
-
 all_see_all() {
     local i list count
     count=$(node_count)
@@ -320,10 +328,11 @@ all_up_or_die() {
 cmd_up() {
     if [ -f "$DIR/cluster.conf" ]; then
         local had
-        had=$(conf_load && running | wc -l)
+        had=$(conf_load && DIR=$(readlink -f "$DIR") && running | wc -l)
         if [ "$had" -gt 0 ]; then
             conf_load
-            say "a cluster is running in $DIR already ($had of $(node_count) nodes); nothing was changed"
+            DIR=$(readlink -f "$DIR")
+            say "a cluster is running in ${DIR#"$PWD"/} already ($had of $(node_count) nodes); nothing was changed"
             [ "$had" -eq "$(node_count)" ] || say "the others: $ME start I..."
             cmd_status
             return
@@ -426,7 +435,7 @@ signal() {
 
 gone() {
     local i
-    for i in "$@"; do ! pid_of "$i" >/dev/null || return 1; done
+    for i in "$@"; do ! find_pid "$i" || return 1; done
 }
 
 cmd_kill() {
@@ -461,7 +470,7 @@ hub_sees_all() {
 cmd_start() {
     local i started=()
     for i in "$@"; do
-        if pid_of "$i" >/dev/null; then
+        if find_pid "$i"; then
             say "n$i is running already"
         else
             launch "$i"
