@@ -127,8 +127,7 @@ void client_destroy(struct client *c)
     destroy_requests(&c->spare);
     for (uint32_t i = 0; i < c->peer_count; i++)
         client_peer_destroy(c->peers[i]);
-    if (c->ring)
-        ring_destroy(c->ring);
+    ring_destroy(c->ring);
     ring_value_deinit(&c->ring_value);
     map_deinit(&c->members);
     heap_deinit(&c->peer_timers);

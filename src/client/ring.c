@@ -85,8 +85,6 @@ int client_ring_adopt(struct client *c, const struct blob *blob)
         ring_value_deinit(&value);
         return KV_OK;
     }
-    ring_destroy(c->ring);
-    c->ring = NULL;
     ring_value_deinit(&c->ring_value);
     c->ring_value = value;
     c->ring_hash = ring_value_hash(&value);
@@ -100,8 +98,11 @@ int client_ring_adopt(struct client *c, const struct blob *blob)
 
 const struct ring *client_ring(struct client *c)
 {
-    if (!c->ring && c->ring_value.epoch > 0 && ring_create(&c->ring_value, &c->ring) != KV_OK)
-        c->ring = NULL; /* no memory: route as if there were none */
+    if (c->ring_value.epoch == 0 || (c->ring && c->ring->value.epoch == c->ring_value.epoch))
+        return c->ring;
+    struct ring *earlier = c->ring;
+    (void)ring_create_after(&c->ring_value, earlier, &c->ring); /* no memory: route as if there were none */
+    ring_destroy(earlier);
     return c->ring;
 }
 

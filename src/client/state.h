@@ -156,7 +156,7 @@ struct client {
     struct client_clock clock;
     struct ring_value ring_value; /* epoch 0: none yet */
     uint64_t ring_hash;
-    struct ring *ring; /* its placement; NULL: not needed yet */
+    struct ring *ring; /* its placement, or that of an earlier one: client_ring makes it anew when needed */
     bool ring_stale;   /* somebody knows a newer one */
     uint64_t ring_asked_us;
     uint64_t ring_due_us; /* it is not asked for before */

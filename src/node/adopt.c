@@ -63,13 +63,13 @@ static void write_next(struct node *n)
     n->adopt.retry_us = UINT64_MAX;
 }
 
-static int decode(struct bytes value, struct ring **out)
+static int decode(const struct node *n, struct bytes value, struct ring **out)
 {
     struct ring_value v;
     int rc = ring_value_decode(value, &v);
     if (rc != KV_OK)
         return rc;
-    rc = ring_create(&v, out);
+    rc = ring_create_after(&v, n->ring, out);
     ring_value_deinit(&v);
     return rc;
 }
@@ -88,7 +88,7 @@ void adopt_begin(struct node *n, struct bytes value)
 {
     if (n->adopt.next)
         return; /* one at a time; what is newer will be heard of again */
-    int rc = decode(value, &n->adopt.next);
+    int rc = decode(n, value, &n->adopt.next);
     if (rc == KV_OK &&
         (n->adopt.next->value.partitions != n->partitions || !centre_same(n, &n->adopt.next->value)))
         rc = KV_E_WRONG_CLUSTER;
@@ -339,7 +339,7 @@ uint64_t adopt_deadline_us(const struct node *n)
 
 int adopt_restore(struct node *n, struct bytes value)
 {
-    int rc = decode(value, &n->ring);
+    int rc = decode(n, value, &n->ring);
     if (rc != KV_OK)
         return rc == KV_E_NO_MEMORY ? rc : KV_E_CORRUPT;
     n->adopt.value = blob_copy(value);

@@ -164,7 +164,7 @@ static int plan(struct ring_value *from, const struct ring_change *c, struct rin
     if (status == KV_OK)
         status = ring_create(from, &before);
     if (status == KV_OK)
-        status = ring_create(&to, &after);
+        status = ring_create_after(&to, before, &after);
     if (status == KV_OK)
         compare(before, after, out);
     ring_destroy(before);

@@ -223,21 +223,20 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-int ring_place(const struct ring_value *value, struct ring_lists *out)
+static int place_all(struct ring_lists *l)
 {
-    *out = (struct ring_lists){
-        .homes = min_u32(value->replicas, value->member_count),
-        .width = min_u32(PREFERENCE_MAX, value->member_count),
-    };
-    out->table = calloc((size_t)value->partitions * out->width, sizeof *out->table);
-    out->owned = calloc(value->member_count, sizeof *out->owned);
-    if (!out->table || !out->owned)
+    const struct ring_value *value = &l->of;
+    l->homes = min_u32(value->replicas, value->member_count);
+    l->width = min_u32(PREFERENCE_MAX, value->member_count);
+    l->table = calloc((size_t)value->partitions * l->width, sizeof *l->table);
+    l->owned = calloc(value->member_count, sizeof *l->owned);
+    if (!l->table || !l->owned)
         return KV_E_NO_MEMORY;
     struct placing p;
-    int status = placing_init(&p, value, out);
+    int status = placing_init(&p, value, l);
     if (status != KV_OK)
         goto out;
-    for (uint32_t slot = 0; slot < out->homes; slot++)
+    for (uint32_t slot = 0; slot < l->homes; slot++)
         for (uint32_t partition = 0; partition < value->partitions; partition++)
             place_home(&p, partition, slot);
     for (uint32_t partition = 0; partition < value->partitions; partition++)
@@ -247,9 +246,49 @@ out:
     return status;
 }
 
-void ring_lists_deinit(struct ring_lists *l)
+int ring_lists_create(struct ring_value *of, struct ring_lists **out)
 {
+    *out = NULL;
+    struct ring_lists *l = calloc(1, sizeof *l);
+    if (!l) {
+        ring_value_deinit(of);
+        return KV_E_NO_MEMORY;
+    }
+    l->users = 1;
+    l->of = *of;
+    int status = place_all(l);
+    if (status == KV_OK)
+        *out = l;
+    else
+        ring_lists_release(l);
+    return status;
+}
+
+bool ring_lists_fit(const struct ring_lists *l, const struct ring_value *of)
+{
+    if (l->of.partitions != of->partitions || l->of.replicas != of->replicas ||
+        l->of.member_count != of->member_count)
+        return false;
+    for (uint32_t i = 0; i < of->member_count; i++) {
+        const struct member *a = &l->of.members[i], *b = &of->members[i];
+        if (a->id != b->id || a->weight != b->weight || strcmp(a->zone, b->zone) != 0)
+            return false;
+    }
+    return true;
+}
+
+struct ring_lists *ring_lists_share(struct ring_lists *l)
+{
+    l->users++;
+    return l;
+}
+
+void ring_lists_release(struct ring_lists *l)
+{
+    if (!l || --l->users > 0)
+        return;
+    ring_value_deinit(&l->of);
     free(l->table);
     free(l->owned);
-    *l = (struct ring_lists){0};
+    free(l);
 }

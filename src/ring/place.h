@@ -13,17 +13,24 @@
 
 #include "model/ring_value.h"
 
-/* The preference lists of one set of members. */
+/* The preference lists of one set of members. The rings of a change have two sets between them: they share
+ * the lists of each, which cost more than all the rest of a ring. */
 struct ring_lists {
-    uint32_t homes;  /* per partition: min(N, members) */
-    uint32_t width;  /* min(PREFERENCE_MAX, members) */
-    uint16_t *table; /* partitions x width indexes into value.members: the homes, then the fallbacks */
-    uint32_t *owned; /* by index: partitions it is a home of */
+    uint32_t users;
+    struct ring_value of; /* owned: Q, N and the members' ids, weights and zones are all that counts */
+    uint32_t homes;       /* per partition: min(N, members) */
+    uint32_t width;       /* min(PREFERENCE_MAX, members) */
+    uint16_t *table;      /* partitions x width indexes into of.members: the homes, then the fallbacks */
+    uint32_t *owned;      /* by index: partitions it is a home of */
 };
 
-/* `value` is looked at as if it were STABLE: its members by id, weight and zone, its Q and N. KV_E_NO_MEMORY;
- * deinit is due in either case. */
-int ring_place(const struct ring_value *value, struct ring_lists *out);
-void ring_lists_deinit(struct ring_lists *l);
+/* Takes `of` over, also when it fails. KV_E_NO_MEMORY. */
+int ring_lists_create(struct ring_value *of, struct ring_lists **out);
+
+/* Whether these are the lists that such a set of members would get. */
+bool ring_lists_fit(const struct ring_lists *l, const struct ring_value *of);
+
+struct ring_lists *ring_lists_share(struct ring_lists *l);
+void ring_lists_release(struct ring_lists *l); /* NULL: nothing */
 
 #endif

@@ -5,21 +5,31 @@
 
 #include "base/assert.h"
 #include "kv_error.h"
-#include "ring/place.h"
+#include "ring/side.h"
 #include "ring/slots.h"
 
-static int place_stable(struct ring *r)
+/* The lists of a STABLE ring are its table. */
+static void use_lists(struct ring *r)
 {
-    struct ring_lists lists;
-    int status = ring_place(&r->value, &lists);
-    r->homes = lists.homes;
-    r->width = lists.width;
-    r->table = lists.table;
-    r->owned = lists.owned;
-    return status;
+    r->homes = r->after->homes;
+    r->width = r->after->width;
+    r->table = r->after->table;
+    r->owned = r->after->owned;
 }
 
-int ring_create(const struct ring_value *value, struct ring **out)
+static int fill(struct ring *r, const struct ring *earlier)
+{
+    bool stable = r->value.phase == RING_STABLE;
+    int status = stable ? KV_OK : ring_side_place(&r->value, true, earlier, &r->before);
+    if (status == KV_OK)
+        status = ring_side_place(&r->value, false, earlier, &r->after);
+    if (status != KV_OK || !stable)
+        return status == KV_OK ? ring_pair_up(r) : status;
+    use_lists(r);
+    return KV_OK;
+}
+
+int ring_create_after(const struct ring_value *value, const struct ring *earlier, struct ring **out)
 {
     *out = NULL;
     int status = ring_value_check(value);
@@ -30,7 +40,7 @@ int ring_create(const struct ring_value *value, struct ring **out)
         return KV_E_NO_MEMORY;
     status = ring_value_copy(value, &r->value);
     if (status == KV_OK)
-        status = value->phase == RING_STABLE ? place_stable(r) : ring_pair_up(r);
+        status = fill(r, earlier);
     if (status != KV_OK) {
         ring_destroy(r);
         return status;
@@ -40,15 +50,24 @@ int ring_create(const struct ring_value *value, struct ring **out)
     return KV_OK;
 }
 
+int ring_create(const struct ring_value *value, struct ring **out)
+{
+    return ring_create_after(value, NULL, out);
+}
+
 void ring_destroy(struct ring *r)
 {
     if (!r)
         return;
-    ring_value_deinit(&r->value);
-    free(r->table);
+    if (r->value.phase != RING_STABLE) { /* else they are the lists' */
+        free(r->table);
+        free(r->owned);
+    }
     free(r->twins);
     free(r->pairs);
-    free(r->owned);
+    ring_lists_release(r->before);
+    ring_lists_release(r->after);
+    ring_value_deinit(&r->value);
     free(r);
 }
 

@@ -34,11 +34,16 @@ struct ring_pair {
     uint16_t to;
 };
 
+struct ring_lists;
+
 struct ring {
     struct ring_value value; /* owned copy */
-    uint64_t hash;           /* ring_value_hash */
-    uint32_t homes;          /* read homes, that is slots, per partition: min(N, members of that side) */
-    uint32_t width;          /* members per list: min(PREFERENCE_MAX, members) */
+    struct ring_lists
+        *before; /* the placement before the change (STABLE: NULL) and after it (STABLE: as it is), */
+    struct ring_lists *after; /* shared with other rings that have the same */
+    uint64_t hash;            /* ring_value_hash */
+    uint32_t homes;           /* read homes, that is slots, per partition: min(N, members of that side) */
+    uint32_t width;           /* members per list: min(PREFERENCE_MAX, members) */
     uint16_t *table; /* partitions x width indexes into value.members: the homes, then the fallbacks, who are
                       * homes neither before nor after. RING_NOBODY behind the last fallback */
     uint32_t twin_width; /* 0 in STABLE; else the larger number of homes, before or after */
@@ -49,6 +54,10 @@ struct ring {
 
 /* Copies the value and computes the table. KV_E_INVALID (ring_value_check), KV_E_NO_MEMORY. */
 int ring_create(const struct ring_value *value, struct ring **out);
+
+/* The same ring; what it has in common with `earlier` (may be NULL; not kept) is not computed again: most of
+ * it, if that is the ring before or after it in a change. Both belong to one thread. */
+int ring_create_after(const struct ring_value *value, const struct ring *earlier, struct ring **out);
 void ring_destroy(struct ring *r);
 
 /* Member ids of the preference list of a partition: `ring->homes` read homes first. Returns how many were

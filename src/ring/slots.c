@@ -1,19 +1,15 @@
-/* Slots, twins and extras (see ring.h). Each side of the change is placed by the code that places a STABLE
- * ring of its members, so the homes before are exactly where they were, and those after where they will be.
- */
+/* Slots, twins and extras (see ring.h), from the lists of both sides of the change (side.h). */
 #include "ring/slots.h"
 
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "kv_error.h"
-#include "ring/place.h"
+#include "ring/side.h"
 
-/* The members before, or after, as a value of their own. */
 struct side {
-    struct ring_value value;
-    uint16_t *index;         /* of each in the ring's value */
-    struct ring_lists lists; /* of those indexes, once side_init is done */
+    const struct ring_lists *lists;
+    uint16_t index[MEMBERS_MAX]; /* of each of its members in the ring's value */
 };
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
@@ -21,46 +17,14 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static void add_member(struct side *s, const struct member *m, uint32_t index, bool before)
-{
-    struct member *to = &s->value.members[s->value.member_count];
-    s->index[s->value.member_count++] = (uint16_t)index;
-    to->id = m->id;
-    to->weight = before ? m->old_weight : m->weight;
-    memcpy(to->zone, before ? m->old_zone : m->zone, sizeof to->zone);
-}
-
-static int side_init(struct side *s, const struct ring_value *v, bool before)
-{
-    *s = (struct side){.value = {.partitions = v->partitions, .replicas = v->replicas}};
-    s->value.members = calloc(v->member_count, sizeof *s->value.members);
-    s->index = calloc(v->member_count, sizeof *s->index);
-    if (!s->value.members || !s->index)
-        return KV_E_NO_MEMORY;
-    for (uint32_t i = 0; i < v->member_count; i++)
-        if ((before ? v->members[i].old_weight : v->members[i].weight) > 0)
-            add_member(s, &v->members[i], i, before);
-    int status = ring_place(&s->value, &s->lists);
-    for (size_t i = 0; status == KV_OK && i < (size_t)v->partitions * s->lists.width; i++)
-        s->lists.table[i] = s->index[s->lists.table[i]];
-    return status;
-}
-
-static void side_deinit(struct side *s)
-{
-    ring_value_deinit(&s->value);
-    ring_lists_deinit(&s->lists);
-    free(s->index);
-}
-
 static uint16_t listed(const struct side *s, uint32_t partition, uint32_t k)
 {
-    return s->lists.table[(size_t)partition * s->lists.width + k];
+    return s->index[s->lists->table[(size_t)partition * s->lists->width + k]];
 }
 
 static bool is_home(const struct side *s, uint32_t partition, uint16_t member)
 {
-    for (uint32_t k = 0; k < s->lists.homes; k++)
+    for (uint32_t k = 0; k < s->lists->homes; k++)
         if (listed(s, partition, k) == member)
             return true;
     return false;
@@ -71,7 +35,7 @@ static bool is_home(const struct side *s, uint32_t partition, uint16_t member)
 /* The next home of `s` from *k on that is no home of `other`; RING_NOBODY behind the last. */
 static uint16_t next_mover(const struct side *s, const struct side *other, uint32_t partition, uint32_t *k)
 {
-    while (*k < s->lists.homes) {
+    while (*k < s->lists->homes) {
         uint16_t member = listed(s, partition, (*k)++);
         if (!is_home(other, partition, member))
             return member;
@@ -85,7 +49,7 @@ static void pair(const struct ring *r, uint32_t partition, const struct side *be
     struct ring_pair *pairs = r->pairs + (size_t)partition * r->twin_width;
     struct ring_pair alone[REPLICAS_MAX];
     uint32_t count = 0, alone_count = 0, mover = 0;
-    for (uint32_t k = 0; k < before->lists.homes; k++) {
+    for (uint32_t k = 0; k < before->lists->homes; k++) {
         uint16_t from = listed(before, partition, k);
         bool stays = is_home(after, partition, from);
         struct ring_pair p = {from, stays ? from : next_mover(after, before, partition, &mover)};
@@ -143,7 +107,7 @@ static uint32_t add_fallbacks(const struct ring *r, uint32_t partition, const st
                               const struct side *other, uint32_t count)
 {
     uint16_t *list = r->table + (size_t)partition * r->width;
-    for (uint32_t k = s->lists.homes; k < s->lists.width && count < r->width; k++) {
+    for (uint32_t k = s->lists->homes; k < s->lists->width && count < r->width; k++) {
         uint16_t member = listed(s, partition, k);
         if (!is_home(other, partition, member) && stays(r, member) && !is_listed(list, count, member))
             list[count++] = member;
@@ -157,7 +121,7 @@ static void fill_fallbacks(const struct ring *r, uint32_t partition, const struc
 {
     uint16_t *list = r->table + (size_t)partition * r->width;
     uint32_t count = add_fallbacks(r, partition, after, before, r->homes);
-    if (after->lists.width < after->value.member_count)
+    if (after->lists->width < after->lists->of.member_count)
         count = add_fallbacks(r, partition, before, after, count);
     for (; count < r->width; count++)
         list[count] = RING_NOBODY;
@@ -168,9 +132,9 @@ static void fill_fallbacks(const struct ring *r, uint32_t partition, const struc
 static int allocate(struct ring *r, const struct side *before, const struct side *after)
 {
     uint32_t members = r->value.member_count, partitions = r->value.partitions;
-    r->homes = r->value.phase == RING_PENDING ? before->lists.homes : after->lists.homes;
+    r->homes = r->value.phase == RING_PENDING ? before->lists->homes : after->lists->homes;
     r->width = members < PREFERENCE_MAX ? members : PREFERENCE_MAX;
-    r->twin_width = max_u32(before->lists.homes, after->lists.homes);
+    r->twin_width = max_u32(before->lists->homes, after->lists->homes);
     r->table = calloc((size_t)partitions * r->width, sizeof *r->table);
     r->twins = calloc((size_t)partitions * r->twin_width, sizeof *r->twins);
     r->pairs = calloc((size_t)partitions * r->twin_width, sizeof *r->pairs);
@@ -181,23 +145,18 @@ static int allocate(struct ring *r, const struct side *before, const struct side
 int ring_pair_up(struct ring *r)
 {
     KV_ASSERT(r->value.phase != RING_STABLE);
-    struct side before = {0}, after = {0};
-    int status = side_init(&before, &r->value, true);
-    if (status == KV_OK)
-        status = side_init(&after, &r->value, false);
-    if (status == KV_OK)
-        status = allocate(r, &before, &after);
+    struct side before = {.lists = r->before}, after = {.lists = r->after};
+    ring_side_index(&r->value, true, before.index);
+    ring_side_index(&r->value, false, after.index);
+    int status = allocate(r, &before, &after);
     if (status != KV_OK)
-        goto out;
+        return status;
     for (uint32_t partition = 0; partition < r->value.partitions; partition++) {
         pair(r, partition, &before, &after);
         fill_homes(r, partition);
         fill_fallbacks(r, partition, &before, &after);
     }
-    for (uint32_t i = 0; i < after.value.member_count; i++)
-        r->owned[after.index[i]] = after.lists.owned[i];
-out:
-    side_deinit(&before);
-    side_deinit(&after);
-    return status;
+    for (uint32_t i = 0; i < r->after->of.member_count; i++)
+        r->owned[after.index[i]] = r->after->owned[i];
+    return KV_OK;
 }

@@ -4,8 +4,8 @@
 
 #include "ring/ring.h"
 
-/* Fills everything but value and hash of a ring that is not STABLE. KV_E_NO_MEMORY: what has been allocated
- * is ring_destroy's. */
+/* Fills the table, twins, pairs and owned of a ring that is not STABLE. KV_E_NO_MEMORY: what has been
+ * allocated is ring_destroy's. */
 int ring_pair_up(struct ring *r);
 
 /* Whether those who are homes before and after have something to take over too (sources.c). */

@@ -32,8 +32,9 @@ void sim_rings_watch(struct sim *s, uint32_t node)
     s->tally.counts[TALLY_RING]++;
     if (s->config.turns)
         s->config.turns(s->config.turns_arg);
-    ring_destroy(s->rings.newest);
-    KV_ASSERT(ring_create(&r->value, &s->rings.newest) == KV_OK);
+    struct ring *last = s->rings.newest;
+    KV_ASSERT(ring_create_after(&r->value, last, &s->rings.newest) == KV_OK);
+    ring_destroy(last);
     if (s->config.turns)
         s->config.turns(s->config.turns_arg);
     if (s->rings.alarm)

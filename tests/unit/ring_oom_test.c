@@ -13,12 +13,12 @@
 #include "unit/ring_support.h"
 
 /* Fails at every allocation, and then not. To be destroyed. */
-static struct ring *create(const struct ring_value *v, int least)
+static struct ring *create_after(const struct ring_value *v, const struct ring *earlier, int least)
 {
     struct ring *r;
     for (int n = 0;; n++) {
         oom_after(n);
-        int status = ring_create(v, &r);
+        int status = ring_create_after(v, earlier, &r);
         int hits = oom_end();
         if (!hits) {
             assert_int_equal(status, KV_OK);
@@ -28,6 +28,11 @@ static struct ring *create(const struct ring_value *v, int least)
         assert_int_equal(status, KV_E_NO_MEMORY);
         assert_null(r);
     }
+}
+
+static struct ring *create(const struct ring_value *v, int least)
+{
+    return create_after(v, NULL, least);
 }
 
 static void each_failure_is_reported(void **state)
@@ -49,7 +54,10 @@ static void while_the_ring_changes_too(void **state)
     struct ring *r = create(&v, 25), *expected;
     assert_int_equal(ring_create(&v, &expected), KV_OK);
     assert_true(table_hash(r) == table_hash(expected));
+    struct ring *next = create_after(&v, r, 5);
+    assert_true(table_hash(next) == table_hash(expected));
     ring_destroy(r);
+    ring_destroy(next);
     ring_destroy(expected);
     ring_value_deinit(&v);
 }

@@ -176,6 +176,44 @@ static void check_rings(const struct rings *s)
     assert_int_equal(ring_moved(s->switching, s->after), 0);
 }
 
+static void check_same(const struct ring *r, const struct ring *expected)
+{
+    size_t partitions = r->value.partitions;
+    assert_int_equal(r->hash, expected->hash);
+    assert_int_equal(r->homes, expected->homes);
+    assert_int_equal(r->width, expected->width);
+    assert_int_equal(r->twin_width, expected->twin_width);
+    assert_memory_equal(r->table, expected->table, partitions * r->width * sizeof *r->table);
+    assert_memory_equal(r->owned, expected->owned, r->value.member_count * sizeof *r->owned);
+    if (r->twin_width == 0)
+        return;
+    assert_memory_equal(r->twins, expected->twins, partitions * r->twin_width * sizeof *r->twins);
+    assert_memory_equal(r->pairs, expected->pairs, partitions * r->twin_width * sizeof *r->pairs);
+}
+
+/* Each ring of the change made from each other one, which is gone by then: the same as without. */
+static void check_sharing(const struct rings *s)
+{
+    const struct ring *all[] = {s->before, s->pending, s->switching, s->after};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            struct ring *earlier, *r;
+            assert_int_equal(ring_create(&all[j]->value, &earlier), KV_OK);
+            assert_int_equal(ring_create_after(&all[i]->value, earlier, &r), KV_OK);
+            if (i == 2 && j == 1) { /* nothing is placed again */
+                assert_ptr_equal(r->before, earlier->before);
+                assert_ptr_equal(r->after, earlier->after == r->after ? r->after : r->before);
+            }
+            if (i == 1 && j == 0)
+                assert_ptr_equal(r->before, earlier->after);
+            if (i == 3 && j == 2)
+                assert_true(r->after == earlier->after || r->after == earlier->before);
+            ring_destroy(earlier);
+            check_same(r, all[i]);
+            ring_destroy(r);
+        }
+}
+
 /* ---- changes --------------------------------------------------------------------------------- */
 
 static void random_changes_pair_up(void **state)
@@ -203,6 +241,8 @@ static void random_changes_pair_up(void **state)
         v.members[0].old_weight = v.members[0].weight = 1;
         struct rings s = make_rings(&v);
         check_rings(&s);
+        if (round % 4 == 0)
+            check_sharing(&s);
         destroy_rings(&s);
         ring_value_deinit(&v);
     }
