@@ -311,6 +311,28 @@ static void who_is_given_up_is_read_home_or_nothing(void **state)
     destroy_rings(&s);
 }
 
+/* As many members with the same weights, before and after: another one of them, or one in another zone. */
+static void only_the_same_members_share(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        struct ring_value v = numbered_value(6, 0);
+        begin_by_hand(&v);
+        if (round == 0)
+            v.members[1].weight = v.members[5].old_weight = 0;
+        for (uint32_t i = 0; round == 1 && i < 6; i++) {
+            (void)snprintf(v.members[i].old_zone, sizeof v.members[i].old_zone, "z%u", i % 3);
+            (void)snprintf(v.members[i].zone, sizeof v.members[i].zone, "z%u", i < 5 ? i % 3 : 0);
+        }
+        struct rings s = make_rings(&v);
+        assert_true(ring_moved(s.before, s.after) > 0);
+        check_rings(&s);
+        check_sharing(&s);
+        destroy_rings(&s);
+        ring_value_deinit(&v);
+    }
+}
+
 static void a_stable_ring_has_slots_that_stay(void **state)
 {
     (void)state;
@@ -463,6 +485,7 @@ int main(void)
         cmocka_unit_test(random_changes_pair_up),
         cmocka_unit_test(from_one_member_to_six_and_back),
         cmocka_unit_test(who_is_given_up_is_read_home_or_nothing),
+        cmocka_unit_test(only_the_same_members_share),
         cmocka_unit_test(a_stable_ring_has_slots_that_stay),
         cmocka_unit_test(what_was_acknowledged_is_at_enough_homes_after),
         cmocka_unit_test(the_sources_of_each_case),
