@@ -57,6 +57,7 @@ static void add_shell_stats(struct shell *s, struct message *m)
         {"store_cold_reads", st.cold_reads},
         {"store_pages", st.pages},
         {"store_last_sync_us", st.last_sync_us},
+        {"store_slow_writes", st.slow_writes},
         {"store_full", storage_full(s->storage)},
         {"faults_dropped", s->faults.dropped},
         {"faults_delayed", s->faults.delayed},

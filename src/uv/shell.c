@@ -204,12 +204,42 @@ static void check_clock(struct shell *s)
     s->wall_ahead_ms = ahead_ms;
 }
 
+/* Who looks for the reason why others called this node dead finds it here. */
+static void check_loop(struct shell *s)
+{
+    uint64_t now_us = shell_now_us(), due_us = s->second_us + 1000000;
+    s->second_us = now_us;
+    if (now_us > due_us + LOOP_STALL_WARN_US)
+        shell_log(s, LOG_WARN,
+                  "event=stalled ms=%llu text=\"this process did nothing for so long: it was stopped, or "
+                  "waited for "
+                  "its disk\"",
+                  (unsigned long long)(now_us - due_us) / 1000);
+}
+
+static void check_disk(struct shell *s, const struct storage_counters *c)
+{
+    if (c->slow_writes == s->slow_writes)
+        return;
+    s->slow_writes = c->slow_writes;
+    if (!log_allowed(shell_now_us(), &s->slow_us, &s->slow_suppressed))
+        return;
+    shell_log(
+        s, LOG_WARN,
+        "event=slow_disk ms=%llu suppressed=%llu text=\"one batch of writes took so long, and whoever put "
+        "something waited\"",
+        (unsigned long long)c->last_slow_us / 1000, (unsigned long long)s->slow_suppressed);
+    s->slow_suppressed = 0;
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct shell *s = container_of(timer, struct shell, second);
     tcp_check(s);
     check_clock(s);
+    check_loop(s);
     struct storage_counters c = storage_counters(s->storage);
+    check_disk(s, &c);
     rowcount_poll(&s->rows, s->loop, c.rows + c.rows_deleted + c.hints_done);
     if (s->stopping && shell_now_us() - s->stop_us > STOP_GRACE_US) {
         shell_log(s, LOG_WARN, "event=stop_grace_over");
@@ -298,6 +328,7 @@ int shell_start(struct shell *s, uv_loop_t *loop, const struct shell_options *op
     uv_timer_start(&s->second, on_second, 1000, 1000);
     struct now now = shell_now(s);
     s->wall_ahead_ms = (int64_t)now.wall_ms - (int64_t)(now.mono_us / 1000);
+    s->second_us = now.mono_us;
     uv_prepare_init(loop, &s->prepare);
     uv_prepare_start(&s->prepare, on_prepare);
     uv_idle_init(loop, &s->again);

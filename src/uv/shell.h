@@ -30,6 +30,7 @@
 #define FEED_MAX              64u   /* connections that a turn lets read on */
 #define DELAYED_MAX           4096u /* messages held back by a fault; more are lost */
 #define CLOCK_JUMP_WARN_MS    500   /* wall against monotonic, between two looks */
+#define LOOP_STALL_WARN_US    UINT64_C(1000000) /* the clock of seconds this late: who is called dead sooner */
 #define RECEIVE_CLIENTS       (RECEIVE_MAX_BYTES / 2) /* members have the other half */
 
 struct shell_options {
@@ -130,7 +131,10 @@ struct shell {
     /* Time. */
     struct alarm tick; /* the node's deadline */
     uv_timer_t second;
-    int64_t wall_ahead_ms; /* wall - monotonic clock, a second ago */
+    int64_t wall_ahead_ms;             /* wall - monotonic clock, a second ago */
+    uint64_t second_us;                /* when that was */
+    uint64_t slow_writes;              /* of the storage, that were spoken of */
+    uint64_t slow_us, slow_suppressed; /* log_allowed's */
     uv_prepare_t prepare;
     uv_idle_t again; /* runs only while a turn was cut short: keeps the loop from sleeping */
     uv_signal_t sigterm, sigint;

@@ -67,10 +67,12 @@ static void *run_thread(void *arg)
             list_push_back(&mine, node);
         uint32_t slow_ms = s->slow_disk_ms;
         pthread_mutex_unlock(&s->lock);
+        uint64_t begun_us = mono_us();
         if (slow_ms)
             usleep(slow_ms * 1000);
         write_all(s, &mine, &results);
         sync_if_due(s, false);
+        count_slow(s, begun_us);
         pthread_mutex_lock(&s->lock);
         while ((node = list_pop_front(&results)) != NULL)
             list_push_back(&s->completed, node);
@@ -150,7 +152,9 @@ static void start_writing(struct storage *s)
         return;
     struct list mine;
     list_init(&mine);
+    uint64_t begun_us = mono_us();
     write_all(s, &s->gathered, &mine);
+    count_slow(s, begun_us);
     finish_writes(s, &mine);
     s->writes.inline_writes++;
     pthread_mutex_lock(&s->lock);

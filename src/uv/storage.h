@@ -24,7 +24,8 @@ enum sync_mode { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NONE };
 #define STORAGE_INLINE_MAX_US \
     UINT64_C(2000)                      /* a disk slower than this is never synced on the loop's thread */
 #define STORAGE_INLINE_MAX_BYTES 65536u /* and a row larger than this neither */
-#define STORAGE_RECOVER_US       UINT64_C(500000) /* a full disk is tried again this often */
+#define STORAGE_SLOW_US          UINT64_C(1000000) /* a batch of writes that takes longer is worth a word */
+#define STORAGE_RECOVER_US       UINT64_C(500000)  /* a full disk is tried again this often */
 #define STORAGE_COLD_MAX         16u /* jobs in the pool: its threads are never idle with these */
 #define STORAGE_BACKGROUND_MAX   2u  /* of them such as no client waits for, so that threads are left */
 #define STORAGE_READ_MAX_BYTES                                                            \
@@ -69,6 +70,7 @@ struct storage_counters {
     uint64_t batches, rows, rows_deleted, hints_done, tree_leaves, syncs, inline_writes, cached_reads,
         row_cache_hits, cold_reads, pages, full_errors;
     uint64_t last_sync_us;
+    uint64_t slow_writes, last_slow_us; /* batches that took STORAGE_SLOW_US or more; how long the last one */
 };
 
 /* Is given each finished job, on the loop's thread, never from within storage_submit. False: that is enough

@@ -58,6 +58,9 @@ static inline uint64_t mono_us(void)
 /* Carries the jobs out, in order; runs of puts become batches. They end up in `to`. */
 void write_all(struct storage *s, struct list *jobs, struct list *to);
 void sync_if_due(struct storage *s, bool now);
+
+/* Of a batch that was begun then and is done. */
+void count_slow(struct storage *s, uint64_t begun_us);
 void try_recover(struct storage *s);
 
 /* storage_job.c: jobs. A new one is filled from an effect; on failure it is freed, and the effect is whole.

@@ -237,6 +237,15 @@ void sync_if_due(struct storage *s, bool now)
     s->unsynced_since_us = rc == KV_OK ? 0 : mono_us(); /* a full disk: again after the interval */
 }
 
+void count_slow(struct storage *s, uint64_t begun_us)
+{
+    uint64_t us = mono_us() - begun_us;
+    if (us < STORAGE_SLOW_US)
+        return;
+    s->writes.slow_writes++;
+    s->writes.last_slow_us = us;
+}
+
 void try_recover(struct storage *s)
 {
     int rc = s->full ? store_recover(s->store) : KV_E_FULL;

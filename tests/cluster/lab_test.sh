@@ -42,6 +42,9 @@ takes "then it is quick again" 0 40000 --via "$home" get key
 must kvcli fault slow-disk 150
 takes "with slow disks a put takes longer" 150000 600000 put key value3
 takes "a get does not" 0 60000 get key
+must kvcli fault slow-disk 1100
+check "with disks that take a second a put goes well" kvcli --timeout "$DEADLINE_MS" put key value3
+soon "and the nodes say why it took so long" 3 grep -q 'event=slow_disk ms=1[1-9]' "$DIR"/n*/log
 must kvcli fault slow-disk 0
 takes "0 ms undoes it" 0 60000 put key value4
 

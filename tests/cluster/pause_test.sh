@@ -42,6 +42,7 @@ for i in 1 2 4 5; do
     matches "n$i saw n3 suspected, then dead, then alive" '^alive>suspect (suspect>alive alive>suspect )*suspect>dead dead>alive $' "$story"
     note "n$i: $story"
 done
+matches "n3 says why" 'event=stalled ms=[0-9]{4}' "$(cat "$(log_of 3)")"
 between "n3 refuted" 1 "$(stat_of 3 swim_refutations)" 100
 equals "nobody else was ever called dead, by anybody" "" "$(grep -h 'event=member_dead ' "$DIR"/n?/log | grep -v ' name=n3 ' || true)"
 

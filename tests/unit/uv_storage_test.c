@@ -81,6 +81,19 @@ static void test_while_one_batch_syncs_the_next_gathers(void **state)
     assert_in_range(storage_counters(t.storage).batches, 2, 3);
 }
 
+static void test_a_batch_that_takes_a_second_is_counted(void **state)
+{
+    (void)state;
+    write_row(1, 10);
+    wait_for(1);
+    assert_int_equal(storage_counters(t.storage).slow_writes, 0);
+    storage_slow_disk(t.storage, STORAGE_SLOW_US / 1000);
+    write_row(2, 10);
+    wait_for(2);
+    assert_int_equal(storage_counters(t.storage).slow_writes, 1);
+    assert_true(storage_counters(t.storage).last_slow_us >= STORAGE_SLOW_US);
+}
+
 static void test_a_large_row_is_not_written_on_the_loop(void **state)
 {
     (void)state;
@@ -332,6 +345,7 @@ int main(void)
         test(test_many_writes_of_a_turn_are_one_batch),
         test(test_a_batch_has_its_bounds),
         test(test_while_one_batch_syncs_the_next_gathers),
+        test(test_a_batch_that_takes_a_second_is_counted),
         test(test_a_large_row_is_not_written_on_the_loop),
         test(test_meta_and_hints_keep_their_place_among_puts),
         test(test_notes_are_counted),
