@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd/kvbench_stop.h"
+#include "cmd/common_stop.h"
 #include "cmd/version.h"
 
 enum {

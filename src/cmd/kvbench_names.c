@@ -9,7 +9,7 @@
 
 #include "base/prng.h"
 #include "cmd/kvbench.h"
-#include "cmd/kvbench_stop.h"
+#include "cmd/common_stop.h"
 
 #define NAMES_NODES_MAX   128u
 #define NAMES_DEFAULT     10000u

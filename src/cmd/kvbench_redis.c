@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "cmd/kvbench.h"
-#include "cmd/kvbench_stop.h"
+#include "cmd/common_stop.h"
 #include "model/addr.h"
 
 #define NODES_MAX    16u

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "cmd/kvbench.h"
 #include "cmd/kvbench_history.h"
-#include "cmd/kvbench_stop.h"
+#include "cmd/common_stop.h"
 
 struct run;
 

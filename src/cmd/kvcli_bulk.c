@@ -1,6 +1,7 @@
 /* load, check and dump: many requests in flight on one handle. A handle's puts of one key keep their order,
  * because their stamps are minted in the order of the calls. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 #include "cmd/kvcli.h"
 #include "cmd/common_file.h"
 #include "cmd/common_lines.h"
+#include "cmd/common_stop.h"
 
 #define BULK_WINDOW       512u        /* requests in flight */
 #define BULK_WINDOW_BYTES (32u << 20) /* and their values */
@@ -176,9 +178,11 @@ static void bulk_send(struct bulk *b)
     free(it);
 }
 
-/* Keeps the window full. */
+/* Keeps the window full; after Ctrl-C what is in it ends. */
 static void bulk_pump(struct bulk *b)
 {
+    if (stop_signal())
+        b->lines.file = NULL;
     while (b->in_flight < BULK_WINDOW && b->in_flight_bytes < BULK_WINDOW_BYTES && b->lines.file) {
         int rc = lines_next(&b->lines);
         if (rc == 0 || rc == KV_E_IO) {
@@ -198,6 +202,9 @@ static void bulk_pump(struct bulk *b)
 
 static void summary(struct bulk *b)
 {
+    if (stop_signal())
+        fprintf(stderr, "kvcli: interrupted after line %llu; no line behind it was begun\n",
+                (unsigned long long)b->lines.number);
     double took = seconds() - b->begun;
     double rate = (double)b->done / (took + 1e-9);
     if (b->cli->json) {
@@ -212,6 +219,14 @@ static void summary(struct bulk *b)
                (unsigned long long)(b->done - b->bad - b->missing), (unsigned long long)b->bad,
                (unsigned long long)b->missing, took, rate);
     }
+}
+
+/* All is said: what was told to stop ends by the signal that said so. */
+static void end_stopped(void)
+{
+    stop_release();
+    if (stop_signal())
+        raise(stop_signal());
 }
 
 static FILE *open_input(const char *path, uint64_t *size)
@@ -244,12 +259,15 @@ static int bulk_run(struct cli *cli, const char *verb)
     int status = EXIT_USAGE;
     if (b.kv && (!cli->failed || b.failed)) {
         lines_init(&b.lines, f);
+        if (b.size > 0) /* a pipe is waited for, and nobody knows for how long */
+            stop_hold();
         b.progress = isatty(STDERR_FILENO) && b.size > 0 && !cli->json;
         bulk_pump(&b);
         while (b.in_flight > 0)
             kv_wait(b.kv);
         draw_progress(&b, true);
         summary(&b);
+        fflush(stdout);
         status = b.missing ? EXIT_NOT_FOUND
                  : b.bad   ? (bulk_is_load(&b) ? EXIT_REFUSED : EXIT_NOT_FOUND)
                            : EXIT_OK;
@@ -260,6 +278,7 @@ static int bulk_run(struct cli *cli, const char *verb)
     if (f != stdin)
         fclose(f);
     buf_deinit(&b.text);
+    end_stopped();
     return status;
 }
 
@@ -282,7 +301,7 @@ struct dump {
     struct buf cursor_key, text;
     struct kv_cursor after;
     bool done, incomplete;
-    int status;
+    int status; /* of the scan, or of the last get that failed */
     uint64_t failed;
 };
 
@@ -308,8 +327,8 @@ static void on_dump_get(const struct kv_result *r, void *arg)
 static void on_dump_page(const struct kv_scan_page *page, void *arg)
 {
     struct dump *d = arg;
-    d->status = page->status;
     if (page->status != KV_OK) {
+        d->status = page->status;
         d->done = true;
         cli_fail_status(d->cli, page->status, page->message);
         return;
@@ -321,12 +340,15 @@ static void on_dump_page(const struct kv_scan_page *page, void *arg)
     for (uint32_t i = 0; i < page->count; i++) {
         const struct kv_scan_entry *e = &page->entries[i];
         struct dump_item *it = malloc(sizeof *it + e->key_len);
-        if (!it)
-            continue;
-        *it = (struct dump_item){d, e->key_len};
-        memcpy(it->key, e->key, e->key_len);
-        if (kv_get(d->kv, it->key, it->key_len, &d->request, on_dump_get, it) != KV_OK) {
+        int rc = it ? KV_OK : KV_E_NO_MEMORY;
+        if (it) {
+            *it = (struct dump_item){d, e->key_len};
+            memcpy(it->key, e->key, e->key_len);
+            rc = kv_get(d->kv, it->key, it->key_len, &d->request, on_dump_get, it);
+        }
+        if (rc != KV_OK) {
             d->failed++;
+            d->status = rc;
             free(it);
         }
     }
@@ -338,7 +360,8 @@ int cmd_dump(struct cli *cli)
     const char *prefix = cli->argc > 1 ? cli->argv[1] : "";
     if (!d.kv)
         return EXIT_USAGE;
-    while (!d.done) {
+    stop_hold();
+    while (!d.done && !stop_signal()) {
         struct kv_request request = {.timeout_ms = cli->timeout_ms, .via = cli->via};
         if (kv_scan(d.kv, prefix, strlen(prefix), d.after, BULK_WINDOW, &request, on_dump_page, &d) != KV_OK)
             break;
@@ -349,7 +372,11 @@ int cmd_dump(struct cli *cli)
     if (d.incomplete)
         fprintf(stderr,
                 "kvcli: incomplete: some keys may be missing, because too many of their homes are away\n");
+    if (stop_signal())
+        fprintf(stderr, "kvcli: interrupted: not all keys are in what was written\n");
     buf_deinit(&d.cursor_key);
     buf_deinit(&d.text);
+    fflush(stdout);
+    end_stopped();
     return cli_exit_of(d.status);
 }

@@ -295,6 +295,20 @@ seq 1000 >"$TMP/bad.tsv"
 run kvcli load "$TMP/bad.tsv"
 equals "of very many it names the first" 21 "$(wc -l <<<"$err")"
 matches "and counts all" '^0 loaded, 1000 failed, ' "$out"
+
+# What takes long ends in peace when it is told to.
+yes "$(printf 'stopped/\tvalue')" | head -n 3000000 >"$TMP/long.tsv"
+start_job env --default-signal=INT kvcli load "$TMP/long.tsv" >"$TMP/load" 2>"$TMP/load.err"
+catches() { [ "$(cat "/proc/$job/comm")" = kvcli ] && in_mask SigCgt; }
+within 30 catches || die "kvcli load catches SIGINT"
+soon "kvcli load loads" 30 kvcli get stopped/
+kill -INT "$job"
+wait "$job"
+equals "Ctrl-C ends it" 130 "$?"
+matches "with the number of lines that it loaded" '^[1-9][0-9]* loaded, 0 failed, ' "$(cat "$TMP/load")"
+matches "and up to which it came" '^kvcli: interrupted after line [1-9][0-9]*; no line behind it was begun' "$(cat "$TMP/load.err")"
+equals "which are as many" "$(cut -d' ' -f1 "$TMP/load")" "$(sed 's/.*after line \([0-9]*\);.*/\1/' "$TMP/load.err")"
+rm "$TMP/long.tsv"
 exits "check says what is missing" 1 'line 1: absent: missing' kvcli check <(printf 'absent\tx\n')
 
 # Lines from a pipe, and the prompt.

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cmd/kvbench_stop.h"
+#include "cmd/common_stop.h"
 
 struct heard {
     int calls, times;

@@ -1,4 +1,4 @@
-#include "cmd/kvbench_stop.h"
+#include "cmd/common_stop.h"
 
 #include <signal.h>
 
