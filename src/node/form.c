@@ -3,6 +3,9 @@
  * id (FOUND); who knows all of them knows epoch 1, accepts it durably, and tells its hash. Epoch 1 is there
  * when every founder has accepted the same value with its own store id in it.
  *
+ * A founder whose disk was lost is told of the ring by the other founders. They may all have left: then who
+ * is a member now calls it, for its name is in the ring, and is asked.
+ *
  * Invariants: an accepted value is on disk before it is told, and is never replaced by another; so at most
  * one epoch 1 can be accepted by all, whatever is wiped or restarted meanwhile. A store that has a ring never
  * founds. */
@@ -150,6 +153,24 @@ static void say_found_to_all(struct node *n)
         if (n->peers.items[i].up)
             say_found(n, to_peer(n->peers.items[i].id), id_make(ID_NODE, 0), true);
     n->form.retry_us = n->now.mono_us + FOUND_RETRY_US / 2 + prng_below(&n->prng, FOUND_RETRY_US);
+}
+
+uint32_t form_caller_id(const struct node *n)
+{
+    return n->form.caller.name[0] ? n->form.count + 1 : 0;
+}
+
+/* One after another: it is dialled like a founder, and as a member tells whoever is none its ring. */
+void form_called(struct node *n, const struct message *hello)
+{
+    const struct msg_hello *h = &hello->hello;
+    const struct peer *known = peers_find(n, form_caller_id(n));
+    if (!form_active(n) || hello->ring_epoch == 0 || (known && known->connected))
+        return;
+    n->form.caller = (struct founder){.addr = h->addr};
+    memcpy(n->form.caller.name, h->name, strlen(h->name));
+    if (peers_set(n) != KV_OK)
+        node_exit(n, KV_E_NO_MEMORY, "no memory for who calls");
 }
 
 void form_welcomed(struct node *n, const struct peer *p)

@@ -340,6 +340,7 @@ struct form {
     bool durable; /* ... and it is on disk, so it may be told */
     bool writing;
     uint64_t retry_us;
+    struct founder caller; /* who is no founder, and has a ring; no name: nobody */
     struct log_limit mismatch, stuck;
 };
 
@@ -349,6 +350,8 @@ bool form_active(const struct node *n);
 const struct founder *form_find(const struct node *n, const char *name);
 uint32_t form_id(const struct node *n, const struct founder *f);
 void form_start(struct node *n);
+void form_called(struct node *n, const struct message *hello); /* by who is no founder */
+uint32_t form_caller_id(const struct node *n); /* as a peer, behind the founders; 0: there is none */
 void form_welcomed(struct node *n, const struct peer *p);
 void form_message(struct node *n, struct endpoint from, uint32_t member, const struct message *m);
 void form_written(struct node *n, int status);

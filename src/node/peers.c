@@ -32,6 +32,8 @@ const char *peers_name(const struct node *n, uint32_t member)
         const struct member *m = ring_value_find(&n->ring->value, member);
         return m ? m->name : "?";
     }
+    if (member && member == form_caller_id(n))
+        return n->form.caller.name;
     return member >= 1 && member <= n->form.count ? n->form.founders[member - 1].name : "?";
 }
 
@@ -128,13 +130,16 @@ static uint32_t list_members(const struct node *n, struct peer *items)
     return count;
 }
 
-/* Before a ring is there: the other founders; or where its members may be, whoever they are. */
+/* Before a ring is there: the other founders, and who says that there is one; or where its members may be,
+ * whoever they are. */
 static uint32_t list_hoped(const struct node *n, struct peer *items)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->form.count; i++)
         if (i != n->form.self)
             items[count++] = (struct peer){.id = i + 1, .addr = n->form.founders[i].addr};
+    if (form_caller_id(n))
+        items[count++] = (struct peer){.id = form_caller_id(n), .addr = n->form.caller.addr};
     for (uint32_t i = 0; n->form.count == 0 && i < n->join.count; i++)
         if (!addr_eq(&n->join.addrs[i], &n->addr))
             items[count++] = (struct peer){.id = i + 1, .addr = n->join.addrs[i]};
@@ -162,7 +167,7 @@ static void carry_over(struct node *n, const struct peer *old, struct peer *p)
 
 int peers_set(struct node *n)
 {
-    uint32_t most = n->ring ? n->ring->value.member_count : n->form.count + n->join.count;
+    uint32_t most = n->ring ? n->ring->value.member_count : n->form.count + 1 + n->join.count;
     struct peer *items = calloc(most ? most : 1, sizeof *items);
     if (!items)
         return KV_E_NO_MEMORY;

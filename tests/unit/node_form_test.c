@@ -141,6 +141,44 @@ static void other_lists_are_ignored(void **state)
     bench_destroy(&b);
 }
 
+/* A founder with a blank store, whom the members of today call: none of them is a founder. */
+static void who_is_called_by_a_member_asks_it_for_the_ring(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_founder(&b, 3);
+    struct endpoint caller = to_conn(77);
+    struct message m = member_hello(&b, 9);
+    say(&b, caller, &m); /* it has no ring either */
+    assert_int_equal(sent_to(&b, MSG_REFUSED, caller)->refused.status, KV_E_NOT_MEMBER);
+    assert_null(effect(&b, EF_PEER));
+    m = member_hello(&b, 9);
+    m.ring_epoch = 21;
+    say(&b, caller, &m);
+    assert_int_equal(sent_to(&b, MSG_REFUSED, caller)->refused.status, KV_E_NOT_MEMBER);
+    const struct effect *dialled = effect(&b, EF_PEER);
+    struct addr nine = addr_of(9);
+    assert_true(dialled && addr_eq(&dialled->peer.addr, &nine));
+    uint32_t id = dialled->peer.member;
+    assert_true(id > 3);
+
+    step(&b, &(struct event){.type = EV_PEER_CONNECTED, .peer = id});
+    assert_non_null(sent_to(&b, MSG_HELLO, to_peer(id)));
+    m = member_hello(&b, 10); /* another one, while the first is asked */
+    m.ring_epoch = 21;
+    say(&b, to_conn(78), &m);
+    assert_null(effect(&b, EF_PEER));
+
+    m = message_of(&b, MSG_RING);
+    m.ring.value = blob_copy(bench_ring(2));
+    say(&b, to_peer(id), &m);
+    const struct effect *write = meta_write(&b, META_RING);
+    assert_non_null(write);
+    written(&b, write->op, KV_OK);
+    assert_int_equal(node_ring(b.node)->value.epoch, 1);
+    bench_destroy(&b);
+}
+
 /* A ring is adopted only forwards, and only when it is one of this cluster. */
 static void epochs_never_go_back(void **state)
 {
@@ -203,6 +241,7 @@ int main(void)
         cmocka_unit_test(agreement_is_durable_before_it_is_told),
         cmocka_unit_test(accepted_stays),
         cmocka_unit_test(other_lists_are_ignored),
+        cmocka_unit_test(who_is_called_by_a_member_asks_it_for_the_ring),
         cmocka_unit_test(epochs_never_go_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
