@@ -449,14 +449,28 @@ cmd_stop() {
     wait_until "a graceful stop" gone "$@"
 }
 
-# They answer; and a hub, which is of no use to anybody before, has heard of all that run.
+# They take requests, or are on their way into the ring; and a hub, which is of no use to anybody before, has heard of all
+# that run.
 serving() {
     local i
     for i in "$@"; do
         launched "$i" || { show_log_end "$i"; die "n$i did not start; its log: $(node_dir "$i")/log"; }
         kvcli --timeout 500 -n "$(addr "$i")" --via "$(addr "$i")" stats --tsv >/dev/null 2>&1 || return 1
+        takes_requests "$i" || joining "$i" || return 1
         [ "$TOPOLOGY" = ring ] || [ "$i" != "$HUB" ] || hub_sees_all || return 1
     done
+}
+
+# A node that begins refuses them until it knows the time. What it has itself asks nobody else.
+takes_requests() {
+    local status=0
+    kvcli --timeout 500 -n "$(addr "$1")" --via "$(addr "$1")" get --local . >/dev/null 2>&1 || status=$?
+    [ "$status" -ne 3 ]
+}
+
+joining() {
+    kvcli --timeout 1000 -n "$(addr "$1")" --via "$(addr "$1")" status --tsv 2>/dev/null |
+        awk -F'\t' -v n="n$1" '$1 == n && $6 == "joining" { found = 1 } END { exit !found }'
 }
 
 # Whoever it cannot hear is left out: who is paused, and beyond a cut all.

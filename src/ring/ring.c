@@ -59,7 +59,7 @@ void ring_destroy(struct ring *r)
 {
     if (!r)
         return;
-    if (r->value.phase != RING_STABLE) { /* else they are the lists' */
+    if (!r->after || r->table != r->after->table) { /* its own, and not the lists' */
         free(r->table);
         free(r->owned);
     }
