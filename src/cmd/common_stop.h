@@ -2,9 +2,9 @@
  * has found out, whenever they come.
  *
  * From stop_hold on they are noted. Once: nothing new is started, what is in flight ends. Twice (some
- * programs that run others pass one Ctrl-C on twice): what is in flight is not waited for. A third time the
- * process is killed as any other. One of them that was ignored when the process began goes on being ignored:
- * it is a job in the background of a script. */
+ * programs that run others pass one Ctrl-C on twice): who watches (stop_watch) does not wait for what is in
+ * flight. A third time the process is killed as any other. One of them that was ignored when the process
+ * began goes on being ignored: it is a job in the background of a script. */
 #ifndef CMD_COMMON_STOP_H
 #define CMD_COMMON_STOP_H
 

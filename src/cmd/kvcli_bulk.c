@@ -372,7 +372,7 @@ int cmd_dump(struct cli *cli)
     if (d.incomplete)
         fprintf(stderr,
                 "kvcli: incomplete: some keys may be missing, because too many of their homes are away\n");
-    if (stop_signal())
+    if (stop_signal() && !d.done)
         fprintf(stderr, "kvcli: interrupted: not all keys are in what was written\n");
     buf_deinit(&d.cursor_key);
     buf_deinit(&d.text);

@@ -150,11 +150,11 @@ static struct verdict judge_member(struct node *n, const struct message *m, uint
     if (n->ring)
         return judge_by_ring(n, h, member);
     const struct founder *f = form_find(n, h->name);
-    if (!f)
+    if (!f) {
         form_called(n, m);
-    if (!f)
         return (struct verdict){KV_E_NOT_MEMBER,
                                 arena_printf(&n->out->arena, "%s is not among the founders", h->name)};
+    }
     *member = form_id(n, f);
     return welcome;
 }

@@ -212,8 +212,7 @@ static void check_loop(struct shell *s)
     if (now_us > due_us + LOOP_STALL_WARN_US)
         shell_log(s, LOG_WARN,
                   "event=stalled ms=%llu text=\"this process did nothing for so long: it was stopped, or "
-                  "waited for "
-                  "its disk\"",
+                  "waited for its disk\"",
                   (unsigned long long)(now_us - due_us) / 1000);
 }
 

@@ -309,6 +309,16 @@ matches "with the number of lines that it loaded" '^[1-9][0-9]* loaded, 0 failed
 matches "and up to which it came" '^kvcli: interrupted after line [1-9][0-9]*; no line behind it was begun' "$(cat "$TMP/load.err")"
 equals "which are as many" "$(cut -d' ' -f1 "$TMP/load")" "$(sed 's/.*after line \([0-9]*\);.*/\1/' "$TMP/load.err")"
 rm "$TMP/long.tsv"
+seq -f $'dumped/%g\tvalue' 3000 >"$TMP/many.tsv"
+must kvcli load "$TMP/many.tsv"
+must kvcli fault delay 100 # so that the first page of several is still to come
+start_job env --default-signal=INT kvcli dump dumped/ >/dev/null 2>"$TMP/dump.err"
+within 30 catches || die "kvcli dump catches SIGINT"
+kill -INT "$job"
+wait "$job"
+equals "Ctrl-C ends a dump" 130 "$?"
+matches "which says that it is not whole" 'kvcli: interrupted: not all keys are in what was written' "$(cat "$TMP/dump.err")"
+must kvcli fault clear
 exits "check says what is missing" 1 'line 1: absent: missing' kvcli check <(printf 'absent\tx\n')
 
 # Lines from a pipe, and the prompt.
